@@ -1,0 +1,8 @@
+//! Decides the plain things that know no message: time, randomness, identity, hashes, clocks.
+
+pub mod clocks;
+pub mod hash;
+pub mod id;
+pub mod rng;
+pub mod slots;
+pub mod time;

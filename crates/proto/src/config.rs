@@ -1,0 +1,254 @@
+//! Decides every setting of the protocol: unit, default, bound, and how to choose it.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Settings of one node. Start from [`Config::lan`], [`Config::wan`] or [`Config::local`] and
+/// change what you must; [`Config::check`] names what does not fit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Nodes of other clusters are refused. All nodes of a cluster must agree.
+    pub cluster: String,
+    /// How often one member is probed. Detection takes about two periods plus the verdict;
+    /// idle traffic is four datagrams per period.
+    pub probe_period: Duration,
+    /// Longest wait for a direct ack before helpers are asked; shorter where round trips are
+    /// measured. Must be shorter than `probe_period`.
+    pub probe_timeout: Duration,
+    /// Helpers asked in parallel when a direct probe times out. 0 turns indirect probing off.
+    pub indirect_probes: usize,
+    /// Also ask over a stream when a direct probe times out: finds refused ports and blocked
+    /// datagrams.
+    pub stream_probe: bool,
+    /// How long a member may stand still without being declared failed: choose the longest
+    /// garbage collection or migration pause that you want to ride out.
+    pub pause_tolerated: Duration,
+    /// Silence is convicted after `suspicion_alpha * log10 n` periods, but not before
+    /// `pause_tolerated`.
+    pub suspicion_alpha: f64,
+    /// An unconfirmed suspicion waits this many times longer; confirmations shorten it.
+    pub suspicion_beta: f64,
+    /// Confirmations that bring the suspicion down to its minimum.
+    pub suspicion_confirmations: usize,
+    /// Distinct accusers that a verdict needs: 2 guards against one sick observer.
+    pub accusers_required: usize,
+    /// Members that probe a suspect at once, by a hash of the suspicion.
+    pub witnesses: usize,
+    /// Between the first refusal (port closed) and the verdict, for a refutation to arrive.
+    pub refused_wait: Duration,
+    /// Highest local health score (Lifeguard): a sick node slows itself down by at most this + 1.
+    pub local_health_max: u32,
+
+    /// Interval of gossip while there is something to tell. Nothing is sent when there is not.
+    pub tick: Duration,
+    /// Peers told per tick. 3 is a good default; more shortens the tail and costs duplicates.
+    pub fanout: usize,
+    /// Peers told at once when something new is learnt.
+    pub eager_fanout: usize,
+    /// Longest wait to batch fresh news into one packet.
+    pub batch: Duration,
+    /// Sends of one rumour by one node: this times log2(n + 1), rounded up.
+    pub transmit_factor: f64,
+    /// Payload of one datagram; stay under the path's MTU less 28 bytes of headers.
+    pub datagram_bytes: usize,
+    /// State changes in one datagram.
+    pub changes_bytes: usize,
+    /// Packets to one peer in one go when there is a backlog.
+    pub burst_packets: usize,
+
+    /// Contact a seed that is not a live member every so many periods.
+    pub seed_every: u32,
+    /// Failed members contacted per period, so that a healed partition is found at once.
+    pub recontacts: usize,
+    /// Forget failed and left members after this long.
+    pub forget_after: Duration,
+
+    /// Fingerprints on probes start reconciliation. Off: rumours alone have to do it.
+    pub anti_entropy: bool,
+    /// Rumours carry changes. Off: reconciliation alone has to do it.
+    pub rumours: bool,
+    /// Concurrent reconciliation sessions that this node starts.
+    pub sessions_max: usize,
+    /// Events are kept this long for late joiners,
+    pub event_window: Duration,
+    /// and at most this many per sender.
+    pub events_per_origin: usize,
+    /// The local clock follows remote stamps at most this far beyond wall time.
+    pub clock_bound: Duration,
+    /// Own writes are acknowledged and published only when durable. Set by the driver when there
+    /// is a data directory.
+    pub durable: bool,
+}
+
+impl Config {
+    /// One machine or rack: quick detection, no tolerance for long pauses.
+    pub fn local() -> Config {
+        Config {
+            probe_period: Duration::from_millis(500),
+            probe_timeout: Duration::from_millis(250),
+            pause_tolerated: Duration::from_secs(2),
+            suspicion_alpha: 1.5,
+            refused_wait: Duration::from_millis(250),
+            tick: Duration::from_millis(100),
+            forget_after: Duration::from_secs(3600),
+            ..Config::lan()
+        }
+    }
+
+    /// One data centre.
+    pub fn lan() -> Config {
+        Config {
+            cluster: "tidings".to_owned(),
+            probe_period: Duration::from_secs(1),
+            probe_timeout: Duration::from_millis(500),
+            indirect_probes: 3,
+            stream_probe: true,
+            pause_tolerated: Duration::from_secs(5),
+            suspicion_alpha: 2.0,
+            suspicion_beta: 6.0,
+            suspicion_confirmations: 3,
+            accusers_required: 2,
+            witnesses: 8,
+            refused_wait: Duration::from_millis(500),
+            local_health_max: 8,
+            tick: Duration::from_millis(200),
+            fanout: 3,
+            eager_fanout: 6,
+            batch: Duration::from_millis(10),
+            transmit_factor: 1.3,
+            datagram_bytes: 1400,
+            changes_bytes: 1024,
+            burst_packets: 8,
+            seed_every: 10,
+            recontacts: 1,
+            forget_after: Duration::from_secs(72 * 3600),
+            anti_entropy: true,
+            rumours: true,
+            sessions_max: 2,
+            event_window: Duration::from_secs(300),
+            events_per_origin: 512,
+            clock_bound: Duration::from_secs(10),
+            durable: false,
+        }
+    }
+
+    /// Across data centres: slower, tolerant of loss and long pauses.
+    pub fn wan() -> Config {
+        Config {
+            probe_period: Duration::from_secs(5),
+            probe_timeout: Duration::from_secs(2),
+            pause_tolerated: Duration::from_secs(30),
+            suspicion_alpha: 6.0,
+            refused_wait: Duration::from_millis(1500),
+            tick: Duration::from_millis(500),
+            fanout: 4,
+            eager_fanout: 8,
+            ..Config::lan()
+        }
+    }
+
+    /// Checks every bound and relation; the error names the setting, its value and what was
+    /// expected.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let ms = Duration::from_millis;
+        let secs = Duration::from_secs;
+        let within = |name, value: Duration, min: Duration, max: Duration| {
+            if (min..=max).contains(&value) {
+                return Ok(());
+            }
+            Err(ConfigError {
+                setting: name,
+                value: format!("{value:?}"),
+                expected: format!("{min:?} to {max:?}"),
+            })
+        };
+        let count = |name, value: usize, min: usize, max: usize| {
+            if (min..=max).contains(&value) {
+                return Ok(());
+            }
+            Err(ConfigError {
+                setting: name,
+                value: value.to_string(),
+                expected: format!("{min} to {max}"),
+            })
+        };
+        let number = |name, value: f64, min: f64, max: f64| {
+            if (min..=max).contains(&value) {
+                return Ok(());
+            }
+            Err(ConfigError {
+                setting: name,
+                value: value.to_string(),
+                expected: format!("{min} to {max}"),
+            })
+        };
+        if self.cluster.is_empty() || self.cluster.len() > 128 {
+            return Err(ConfigError {
+                setting: "cluster",
+                value: format!("{:?}", self.cluster),
+                expected: "1 to 128 bytes".to_owned(),
+            });
+        }
+        within("probe_period", self.probe_period, ms(20), secs(600))?;
+        within("probe_timeout", self.probe_timeout, ms(5), self.probe_period.mul_f64(0.9))?;
+        count("indirect_probes", self.indirect_probes, 0, 16)?;
+        within("pause_tolerated", self.pause_tolerated, ms(0), secs(3600))?;
+        number("suspicion_alpha", self.suspicion_alpha, 0.1, 100.0)?;
+        number("suspicion_beta", self.suspicion_beta, 1.0, 100.0)?;
+        count("suspicion_confirmations", self.suspicion_confirmations, 0, 7)?;
+        count("accusers_required", self.accusers_required, 1, 7)?;
+        count("witnesses", self.witnesses, 0, 64)?;
+        within("refused_wait", self.refused_wait, ms(0), secs(600))?;
+        count("local_health_max", self.local_health_max as usize, 0, 64)?;
+        within("tick", self.tick, ms(10), secs(60))?;
+        count("fanout", self.fanout, 1, 64)?;
+        count("eager_fanout", self.eager_fanout, 1, 64)?;
+        within("batch", self.batch, ms(0), ms(1000))?;
+        number("transmit_factor", self.transmit_factor, 0.1, 20.0)?;
+        count("datagram_bytes", self.datagram_bytes, 1200, 65_000)?;
+        count("changes_bytes", self.changes_bytes, 1024, self.datagram_bytes - 100)?;
+        count("burst_packets", self.burst_packets, 1, 64)?;
+        count("seed_every", self.seed_every as usize, 1, 10_000)?;
+        count("recontacts", self.recontacts, 0, 64)?;
+        within("forget_after", self.forget_after, ms(100), secs(10 * 365 * 86_400))?;
+        count("sessions_max", self.sessions_max, 1, 64)?;
+        within("event_window", self.event_window, ms(100), secs(86_400))?;
+        count("events_per_origin", self.events_per_origin, 1, 65_536)?;
+        within("clock_bound", self.clock_bound, ms(1), secs(86_400))?;
+        Ok(())
+    }
+}
+
+/// A setting that does not fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    pub setting: &'static str,
+    pub value: String,
+    pub expected: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {}: expected {}", self.setting, self.value, self.expected)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_are_valid() {
+        for config in [Config::local(), Config::lan(), Config::wan()] {
+            assert_eq!(config.check(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_bad_setting_names_itself_its_value_and_the_bound() {
+        let config = Config { fanout: 0, ..Config::lan() };
+        assert_eq!(config.check().unwrap_err().to_string(), "fanout = 0: expected 1 to 64");
+    }
+}

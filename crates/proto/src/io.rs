@@ -1,0 +1,376 @@
+//! Decides the whole surface of the core: what goes in, what comes out, what can be counted.
+//!
+//! The caller hands one [`Input`] to `Node::handle`, drains the [`Outbox`], and calls again at
+//! `Node::next_deadline`. Nothing hides between two calls.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::clocks::{Dot, Hlc};
+use crate::base::id::NodeId;
+
+/// Pairs a command with its [`Output::Reply`]; chosen by the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandId(pub u64);
+
+/// Pairs a request with its response. For requests that this node sends it is chosen by the core;
+/// for requests that it receives, by the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// The deadline passed.
+    Tick,
+    /// A datagram, already opened. `sender` is the authenticated sender where datagrams are
+    /// sealed; without seals it is `None` and the id in the header is believed.
+    Datagram { from: SocketAddr, sender: Option<NodeId>, bytes: &'a [u8] },
+    /// A request on a stream; answer with [`Output::Response`] of the same id.
+    Request { from: SocketAddr, sender: Option<NodeId>, id: RequestId, bytes: &'a [u8] },
+    /// The answer to a request of ours, or why there is none.
+    Response { id: RequestId, result: Result<&'a [u8], RequestError> },
+    /// All [`Output::Persist`] up to this number are durable.
+    Persisted { upto: u64 },
+    /// The write numbered `seq`, and any after it, did not reach the disk.
+    PersistFailed { seq: u64 },
+    /// A datagram to this address was refused (ICMP unreachable).
+    Unreachable { to: SocketAddr },
+    /// The user wants something.
+    Command { id: CommandId, command: Command },
+}
+
+/// Why a request got no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestError {
+    /// The address answers, nobody listens there: a reset or ICMP unreachable.
+    Refused,
+    /// No answer in time.
+    Timeout,
+    /// The connection broke or could not be made for another reason.
+    Broken,
+}
+
+/// What to do. Byte ranges refer to the outbox's buffer.
+#[derive(Debug, PartialEq)]
+pub enum Output {
+    Datagram { to: SocketAddr, bytes: Range<usize> },
+    /// Send over a stream and hand back the response, or an error by `timeout`.
+    Request { to: SocketAddr, id: RequestId, bytes: Range<usize>, timeout: Duration },
+    Response { id: RequestId, bytes: Range<usize> },
+    /// Write all changes in one transaction, then answer `Persisted { upto: seq }`.
+    Persist(Persist),
+    Reply { command: CommandId, result: Result<Reply, CommandError> },
+    Event(Event),
+}
+
+/// One transaction: set a key or, with `None`, remove it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Persist {
+    pub seq: u64,
+    pub changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+/// Everything that one call produced. Reused by the caller, who drains it fully.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    pub items: Vec<Output>,
+    pub bytes: Vec<u8>,
+}
+
+impl Outbox {
+    pub fn clear(&mut self) {
+        self.items.clear();
+        self.bytes.clear();
+    }
+}
+
+/// What a user can ask for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Exchange members with these addresses. Done after one full exchange with one of them;
+    /// `retry` keeps trying for ever, else the error comes within four seconds.
+    Join { addrs: Vec<SocketAddr>, retry: bool },
+    /// Announce departure; the reply comes when enough peers have been told.
+    Leave,
+    /// Declare a failed member left (`prune`: also retire its identity for ever).
+    ForceLeave { name: String, prune: bool },
+    /// Change tags of this node.
+    SetTags { set: Vec<(String, String)>, unset: Vec<String> },
+    /// Write keys of one keyspace as one atomic group; `None` deletes.
+    Write { keyspace: String, writes: Vec<(Vec<u8>, Option<Vec<u8>>)> },
+    /// Send a user event to all.
+    Emit { name: String, payload: Vec<u8> },
+    /// Replace the list of seeds.
+    SetSeeds { addrs: Vec<SocketAddr> },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    Done,
+    /// How many of the addresses answered.
+    Joined { contacted: usize },
+    /// The writes, in order, each by its dot.
+    Written { dots: Vec<Dot>, stamp: Hlc },
+    Sent { seq: u64 },
+}
+
+/// Why a command was refused. Each says what was wrong and what was expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommandError {
+    KeyLength { bytes: usize },
+    ValueLength { bytes: usize },
+    Keyspace { name: String },
+    TooManyWrites { writes: usize },
+    FactsLength { bytes: usize },
+    Tag { key: String, expected: &'static str },
+    EventLength { what: &'static str, bytes: usize, max: usize },
+    UnknownMember { name: String },
+    /// The member is alive: it has to leave by itself.
+    MemberAlive { name: String },
+    /// No address answered; the last reason.
+    JoinFailed { addr: Option<SocketAddr>, reason: JoinFailure },
+    /// The data directory does not accept writes.
+    DiskFailed,
+    /// Not yet synchronised with the cluster after joining it.
+    NotSynced,
+    /// Too many writes wait for the disk.
+    Busy,
+    Full { what: &'static str, max: usize },
+    /// This node has left or is leaving.
+    Left,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JoinFailure {
+    NoAddress,
+    Refused,
+    Timeout,
+    Broken,
+    /// A live member at another address has this name.
+    NameTaken,
+    /// The other end is of another cluster, or no Tidings node.
+    Foreign,
+    /// This identity was retired, or lives elsewhere: the driver has to draw a new one.
+    IdentityTaken,
+}
+
+impl fmt::Display for JoinFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            JoinFailure::NoAddress => "no address given",
+            JoinFailure::Refused => "connection refused",
+            JoinFailure::Timeout => "no answer in time",
+            JoinFailure::Broken => "the connection broke",
+            JoinFailure::NameTaken => "a live member at another address has this name",
+            JoinFailure::Foreign => "the other end is of another cluster",
+            JoinFailure::IdentityTaken => "this identity was retired or lives elsewhere",
+        })
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use crate::limits::*;
+        match self {
+            CommandError::KeyLength { bytes } => {
+                write!(f, "key of {bytes} bytes: expected 1 to {KEY_BYTES_MAX}")
+            }
+            CommandError::ValueLength { bytes } => {
+                write!(f, "value of {bytes} bytes: expected at most {VALUE_BYTES_MAX}")
+            }
+            CommandError::Keyspace { name } => write!(
+                f,
+                "keyspace {name:?}: expected 1 to {KEYSPACE_BYTES_MAX} bytes, at most {KEYSPACES_MAX} of them"
+            ),
+            CommandError::TooManyWrites { writes } => {
+                write!(f, "{writes} writes in one group: expected 1 to {WRITES_PER_COMMAND_MAX}")
+            }
+            CommandError::FactsLength { bytes } => write!(
+                f,
+                "name and tags of {bytes} bytes together: expected at most {FACTS_BYTES_MAX}"
+            ),
+            CommandError::Tag { key, expected } => write!(f, "tag {key:?}: expected {expected}"),
+            CommandError::EventLength { what, bytes, max } => {
+                write!(f, "event {what} of {bytes} bytes: expected at most {max}")
+            }
+            CommandError::UnknownMember { name } => write!(f, "no member is named {name:?}"),
+            CommandError::MemberAlive { name } => {
+                write!(f, "{name:?} is alive: it has to leave by itself")
+            }
+            CommandError::JoinFailed { addr: Some(addr), reason } => {
+                write!(f, "cannot join {addr}: {reason}")
+            }
+            CommandError::JoinFailed { addr: None, reason } => write!(f, "cannot join: {reason}"),
+            CommandError::DiskFailed => f.write_str("the data directory does not accept writes"),
+            CommandError::NotSynced => f.write_str("not yet synchronised with the cluster"),
+            CommandError::Busy => f.write_str("too many writes wait for the disk"),
+            CommandError::Full { what, max } => write!(f, "{what} are full: at most {max}"),
+            CommandError::Left => f.write_str("this node has left the cluster"),
+        }
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+/// What a user may want to know at once. Events come in order and are never merged by the core.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    Member { change: MemberChange, member: Arc<Member> },
+    User(Arc<UserEvent>),
+    Key { keyspace: Arc<str>, key: Arc<[u8]>, value: Option<Arc<[u8]>>, dot: Dot, stamp: Hlc },
+    Alarm(Alarm),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MemberChange {
+    Join,
+    Update,
+    Suspect,
+    Refute,
+    Failed,
+    Leave,
+    Reap,
+}
+
+impl MemberChange {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MemberChange::Join => "join",
+            MemberChange::Update => "update",
+            MemberChange::Suspect => "suspect",
+            MemberChange::Refute => "refute",
+            MemberChange::Failed => "failed",
+            MemberChange::Leave => "leave",
+            MemberChange::Reap => "reap",
+        }
+    }
+}
+
+/// As users see it. `Failed` may be this node's own view (`confirmed` false in [`Member`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    Alive,
+    Suspect,
+    Failed,
+    Leaving,
+    Left,
+}
+
+impl Status {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Alive => "alive",
+            Status::Suspect => "suspect",
+            Status::Failed => "failed",
+            Status::Leaving => "leaving",
+            Status::Left => "left",
+        }
+    }
+}
+
+/// A member as users see it: one immutable snapshot of its record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    pub id: NodeId,
+    pub name: String,
+    pub addr: SocketAddr,
+    pub tags: BTreeMap<String, String>,
+    pub status: Status,
+    pub incarnation: u64,
+    /// False: `Failed` is what this node alone believes.
+    pub confirmed: bool,
+}
+
+/// A user event, delivered exactly once per node and in order per sender.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserEvent {
+    pub origin: NodeId,
+    /// Name of the sender, or its id where the name is not known here.
+    pub from: String,
+    pub seq: u64,
+    pub name: String,
+    pub payload: Vec<u8>,
+    pub stamp: Hlc,
+}
+
+/// Something that an operator should look at.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Alarm {
+    /// Two live members claim one name; `loser` stays out.
+    NameConflict { name: String, holder: NodeId, loser: NodeId },
+    /// Another process lives under this node's identity, or peers know more of it than it does:
+    /// the driver draws a new identity that names this one in `replaces`.
+    IdentityTaken { id: NodeId },
+    /// A stamp ahead of our wall clock by more than the bound.
+    ClockAhead { by: Duration },
+    /// An incarnation that rose faster than any honest node raises it, refused.
+    IncarnationJump { id: NodeId, from: u64, to: u64 },
+    /// The stream reaches this member, datagrams do not.
+    DatagramsBlocked { name: String },
+    /// This process itself stood still.
+    Paused { lasted: Duration },
+    /// Equal vectors, unequal entries: sets are being compared in full.
+    StateFault { peer: NodeId },
+    /// The data directory refused a write; writes are refused until it accepts again.
+    DiskFailed,
+    DiskRecovered,
+    /// Frames of another cluster arrive.
+    ForeignCluster { from: SocketAddr },
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Counters since the start, by name: the source of `/metrics`.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Stats { $($(#[$doc])* pub $name: u64,)* }
+
+        impl Stats {
+            /// Every counter with its name, in order of declaration.
+            pub fn each(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name)),*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Datagrams and their payload bytes, both ways.
+    datagrams_sent, datagrams_received, datagram_bytes_sent, datagram_bytes_received,
+    /// Stream requests and bytes of both directions.
+    requests_sent, requests_received, requests_failed, stream_bytes_sent, stream_bytes_received,
+    /// Packets dropped, by reason.
+    drop_truncated, drop_version, drop_foreign_cluster, drop_checksum, drop_malformed,
+    drop_impersonated, drop_own, drop_oversized, drop_unknown_response,
+    /// Frames and records not applied, by reason.
+    frame_unknown, record_checksum, record_limit, record_incarnation_jump, record_forgotten,
+    entry_checksum, entry_limit, event_limit, suspicion_limit,
+    /// Probing.
+    probes_sent, probes_acked, probes_failed, probes_voided, indirect_sent, indirect_acked,
+    nacks_sent, nacks_received, stream_probes_sent, stream_probes_acked, not_me_sent,
+    not_me_received, witness_probes, datagrams_blocked,
+    /// Suspicion and verdicts.
+    accusations_sent, suspicions, refutations_own, refutations_seen, verdicts, verdicts_unconfirmed,
+    verdicts_reopened, pauses,
+    /// Membership.
+    joins, leaves, members_reaped, name_conflicts, recontacts, seed_contacts,
+    /// Dissemination: rumour frames sent by class, and received ones that were already known.
+    rumours_member_sent, rumours_state_sent, rumours_event_sent, rumours_stale,
+    gossip_packets_sent,
+    /// State.
+    writes, writes_refused, entries_applied, entries_stale, conflicts_discarded, state_faults,
+    clock_alarms, disk_failures,
+    /// User events.
+    events_sent, events_delivered, events_duplicate, events_expired,
+    /// Reconciliation.
+    member_mismatches, state_mismatches, member_sessions, state_sessions, session_records_sent,
+    session_entries_sent, session_records_received, session_entries_received, session_bytes,
+    fetches,
+}

@@ -1,0 +1,56 @@
+//! Decides the hard limits of everything that remote input or a user can make grow.
+//! What happens at a limit is written beside it.
+
+/// A key: 1 to this many bytes of anything. Longer: refused at the write.
+pub const KEY_BYTES_MAX: usize = 512;
+/// A value. Longer: refused at the write.
+pub const VALUE_BYTES_MAX: usize = 512 * 1024;
+/// A keyspace name. Longer: refused at the write.
+pub const KEYSPACE_BYTES_MAX: usize = 64;
+/// Keyspaces of one node. More: the write is refused; a remote entry is a counted hole.
+pub const KEYSPACES_MAX: usize = 1024;
+/// Keys written by one atomic write. More: refused.
+pub const WRITES_PER_COMMAND_MAX: usize = 64;
+/// A node name. Longer: refused at the start.
+pub const NAME_BYTES_MAX: usize = 128;
+/// All that a node says about itself (name, address, tags), encoded. More: refused at the change.
+pub const FACTS_BYTES_MAX: usize = 900;
+/// Tags of one node. More: refused at the change.
+pub const TAGS_MAX: usize = 64;
+/// Name of a user event.
+pub const EVENT_NAME_BYTES_MAX: usize = 128;
+/// Payload of a user event: one rumour frame. Longer: refused.
+pub const EVENT_PAYLOAD_BYTES_MAX: usize = 800;
+/// An entry whose frame is larger than this is announced by rumour and fetched by stream.
+pub const RUMOUR_BYTES_MAX: usize = 1000;
+/// One stream message. Longer: the connection is closed and counted.
+pub const STREAM_BYTES_MAX: usize = 1024 * 1024;
+/// What a reply of records or entries is filled to before it is cut and continued.
+pub const PAGE_BYTES: usize = 256 * 1024;
+/// Members remembered. More: further ones are refused and counted.
+pub const MEMBERS_MAX: usize = 100_000;
+/// Entries kept. More: own writes are refused; a remote entry is a counted hole.
+pub const ENTRIES_MAX: usize = 10_000_000;
+/// Probes in flight: own, as a witness, and as a helper. More: the newest is not started.
+pub const PROBES_MAX: usize = 256;
+/// Accusers kept for one suspicion. More add nothing.
+pub const ACCUSERS_MAX: usize = 8;
+/// Suspicions held at once. More: the accusation is counted and dropped; probing finds it again.
+pub const SUSPICIONS_MAX: usize = 4096;
+/// Verdicts whose evidence `why` can print. More: the oldest is forgotten.
+pub const EVIDENCE_MAX: usize = 1024;
+/// Requests in flight from this node. More: the newest is not started.
+pub const REQUESTS_MAX: usize = 64;
+/// Dots of overwritten entries that travel with their successor. More: the oldest are left to
+/// reconciliation.
+pub const SUPERSEDED_MAX: usize = 16;
+/// Own writes that wait for the disk. More: the write is refused as busy.
+pub const PENDING_WRITES_MAX: usize = 4096;
+/// Events of one origin that wait for an earlier one. More: the newest is dropped and repaired.
+pub const EVENTS_WAITING_MAX: usize = 512;
+/// Identities of departed members kept after they are forgotten, so that nobody brings them back.
+pub const FORGOTTEN_MAX: usize = 8192;
+/// Seeds.
+pub const SEEDS_MAX: usize = 64;
+/// Peers whose apply order position is remembered. More: the oldest is forgotten and walked anew.
+pub const CURSORS_MAX: usize = 256;

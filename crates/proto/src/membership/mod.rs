@@ -1,0 +1,3 @@
+//! Decides who the members are: records, names, joining and leaving.
+
+pub mod facts;
