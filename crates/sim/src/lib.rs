@@ -1,1 +1,42 @@
-//! Decides nothing yet.
+//! A virtual network over unmodified protocol cores. This page is the map; it decides nothing
+//! but what is public.
+//!
+//! A [`World`] holds hosts (an address, a clock, a disk, at most one process each), a network
+//! between them and one queue of what happens next. Equal seeds and equal calls give equal
+//! traces, byte for byte: there is no thread, no system clock and no unordered map in here.
+//!
+//! | module | decides |
+//! |---|---|
+//! | [`world`] | what happens next, and what a node's output causes |
+//! | [`network`] | which packet arrives, when, and how often |
+//! | [`disk`] | what survives a crash |
+//! | [`clock`] | what a process believes the time is |
+//! | [`fault`] | crashes, restarts, pauses, slow nodes |
+//! | [`observe`] | what is remembered of events and traffic |
+//! | [`trace`] | the hash (and text) of everything that happened |
+//! | [`check`] | the rules of DESIGN part 7, one a file |
+//! | [`scenario`] | how tests set worlds up and measure them |
+//! | [`choice`] | how all schedules of a small scenario are enumerated |
+//! | [`script`] | scenarios as text with their expected trace |
+//! | [`swarm`] | random scenarios from a seed |
+
+pub mod check;
+pub mod choice;
+pub mod clock;
+pub mod disk;
+pub mod fault;
+mod host;
+pub mod network;
+pub mod observe;
+mod queue;
+pub mod scenario;
+pub mod script;
+mod stream;
+pub mod swarm;
+pub mod trace;
+pub mod world;
+
+pub use host::Traffic;
+pub use network::{Conditions, Latency};
+pub use observe::Topic;
+pub use world::{Record, World, WorldConfig};

@@ -1,0 +1,65 @@
+//! Rule 7: sequence numbers and incarnations never go back. A dot names one write for ever; an
+//! observer never sees a lower incarnation after a higher one; a restarted process never starts
+//! below what others have seen of it.
+
+use std::collections::BTreeMap;
+
+use tidings_proto::base::clocks::{Dot, Hlc};
+use tidings_proto::io::Event;
+use tidings_proto::{NodeId, View};
+
+use crate::observe::SharedValue;
+
+#[derive(Debug, Default)]
+pub(super) struct Sequence {
+    /// Highest incarnation above 1 that each process saw of each identity.
+    seen: BTreeMap<(usize, u64, NodeId), u64>,
+    /// Highest incarnation that anybody saw.
+    highest: BTreeMap<NodeId, u64>,
+    writes: BTreeMap<Dot, (Box<[u8]>, Hlc, SharedValue)>,
+    /// Next sequence of user events of each origin, by observer.
+    events: BTreeMap<(usize, u64, NodeId), u64>,
+}
+
+impl Sequence {
+    pub(super) fn event(&mut self, host: usize, life: u64, event: &Event) -> Option<String> {
+        match event {
+            Event::Member { member, .. } => {
+                if member.incarnation <= 1 && !self.highest.contains_key(&member.id) {
+                    return None;
+                }
+                let highest = self.highest.entry(member.id).or_default();
+                *highest = (*highest).max(member.incarnation);
+                let last = self.seen.entry((host, life, member.id)).or_default();
+                if member.incarnation < *last {
+                    let (name, inc) = (&member.name, member.incarnation);
+                    return Some(format!("rule 7: {name} went from incarnation {last} to {inc}"));
+                }
+                *last = member.incarnation;
+                None
+            }
+            Event::Key { key, value, dot, stamp, .. } => {
+                let known =
+                    self.writes.entry(*dot).or_insert_with(|| (Box::from(&**key), *stamp, value.clone()));
+                let same = *known.0 == **key && known.1 == *stamp && known.2 == *value;
+                (!same).then(|| format!("rule 7: dot {dot:?} names two writes"))
+            }
+            Event::User(event) => {
+                let last = self.events.entry((host, life, event.origin)).or_default();
+                let back = event.seq <= *last;
+                *last = event.seq;
+                back.then(|| format!("event #{} of {} came twice or late", event.seq, event.from))
+            }
+            Event::Alarm(_) => None,
+        }
+    }
+
+    pub(super) fn started(&mut self, view: &View<'_>) -> Option<String> {
+        let me = view.me();
+        let highest = self.highest.get(&me.id).copied().unwrap_or(1);
+        (me.incarnation < highest).then(|| {
+            let (name, inc) = (&me.name, me.incarnation);
+            format!("rule 7: {name} started at incarnation {inc}, others have seen {highest}")
+        })
+    }
+}

@@ -1,0 +1,24 @@
+//! Rule 5: a confirmed verdict has at least the required number of distinct accusers.
+
+use std::collections::BTreeSet;
+
+use tidings_proto::View;
+use tidings_proto::io::{Event, MemberChange};
+
+pub(super) fn enough_accusers(event: &Event, view: &View<'_>) -> Option<String> {
+    let Event::Member { change: MemberChange::Failed, member } = event else { return None };
+    if !member.confirmed {
+        return None;
+    }
+    let evidence = view.evidence(member.id)?;
+    if evidence.accusers.is_empty() {
+        return None; // told by a record of a reconciliation, which carries the verdict alone
+    }
+    let distinct: BTreeSet<&str> = evidence.accusers.iter().map(|(who, _)| who.as_str()).collect();
+    let others = view.counts().0.saturating_sub(1);
+    let required = view.config().accusers_required.min(others).max(1);
+    (distinct.len() < required).then(|| {
+        let (name, n) = (&member.name, distinct.len());
+        format!("rule 5: {name} was declared failed by {n} of {required} accusers")
+    })
+}
