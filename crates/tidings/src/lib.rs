@@ -1,1 +1,52 @@
-//! Decides nothing yet.
+//! Tidings, embedded: membership, failure detection and shared state for a service, without a
+//! coordinator. This page is the map; it decides nothing but what is public.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let node = tidings::Node::builder("node-a")
+//!     .bind("0.0.0.0:7946")
+//!     .join(["seed:7946"])
+//!     .start()
+//!     .await?;
+//! node.keyspace("config").set("feature/x", "on").await?;
+//! let mut members = node.watch_members(); // a snapshot, then every change, none lost silently
+//! while let Some(change) = members.next().await {
+//!     println!("{change:?}");
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! | module | decides |
+//! |---|---|
+//! | `cluster` | what a program sees: [`Node`], [`Keyspace`], [`Token`] |
+//! | `builder` | how a node starts: [`Builder`] |
+//! | `seeds` | how names of seeds become addresses |
+//! | `driver` | when the core runs: one loop, one task |
+//! | `net` | how packets and streams move |
+//! | `disk` | how state survives |
+//! | `watch` | how changes reach readers: [`Watch`] |
+//! | `errors` | what callers are told |
+//!
+//! The protocol itself is in [`tidings_proto`], without I/O; this crate runs it on tokio.
+
+mod builder;
+mod cluster;
+mod disk;
+mod driver;
+mod errors;
+mod net;
+mod seeds;
+mod watch;
+
+pub use builder::Builder;
+pub use cluster::{IoFaults, Keyspace, Node, Token};
+pub use errors::{DataDirFault, Error, StartError, Stopped};
+pub use watch::{Change, Indexes, Watch, What};
+
+pub use tidings_proto::base::clocks::{Dot, Hlc};
+pub use tidings_proto::config::ConfigError;
+pub use tidings_proto::io::{
+    Alarm, CommandError, Event, JoinFailure, Member, MemberChange, Stats, Status, UserEvent,
+};
+pub use tidings_proto::node::{Contact, EntryView, Evidence};
+pub use tidings_proto::{Config, NodeId, View};

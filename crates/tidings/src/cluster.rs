@@ -1,0 +1,259 @@
+//! Decides what a program sees of its node: a handle that is cheap to clone, keyspaces, and
+//! tokens that name what was written.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tidings_proto::base::clocks::{Dot, Hlc};
+use tidings_proto::io::{Command, Member, Reply, Stats};
+use tidings_proto::node::EntryView;
+use tidings_proto::{NodeId, View};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::builder::Builder;
+use crate::driver::{Ended, Order};
+use crate::errors::{Error, Stopped};
+use crate::net::Losses;
+use crate::watch::{Indexes, Registry, Watch};
+
+/// A running node of a cluster: a handle, cheap to clone. The node ends at [`Node::stop`] or when
+/// the last handle is gone, without a word to the cluster; [`Node::leave`] says goodbye first.
+#[derive(Clone)]
+pub struct Node {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) addr: SocketAddr,
+    pub(crate) id: watch::Receiver<NodeId>,
+    pub(crate) orders: mpsc::Sender<Order>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) watch_buffer: usize,
+    pub(crate) indexes: watch::Receiver<Indexes>,
+    pub(crate) ended: watch::Receiver<Option<Ended>>,
+    pub(crate) losses: Arc<Losses>,
+}
+
+/// Packets that the sockets lost at this end, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IoFaults {
+    /// Datagrams dropped because the send buffer was full.
+    pub sends_full: u64,
+    /// Datagrams that the system refused to send: no route, filtered.
+    pub sends_failed: u64,
+    /// Connections closed because a message claimed to be larger than allowed.
+    pub streams_oversized: u64,
+}
+
+impl Node {
+    /// Describes a node; [`Builder::start`] starts it. The name is unique in the cluster.
+    pub fn builder(name: impl Into<String>) -> Builder {
+        Builder::new(name.into())
+    }
+
+    pub(crate) fn from_shared(shared: Shared) -> Node {
+        Node { shared: Arc::new(shared) }
+    }
+
+    /// Identity of this life of the node's state. It changes only when it turned out to be taken.
+    pub fn id(&self) -> NodeId {
+        *self.shared.id.borrow()
+    }
+
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// The address that others reach this node at; the real port when it was bound to port 0.
+    pub fn addr(&self) -> SocketAddr {
+        self.shared.addr
+    }
+
+    /// Runs a question on the node's own task, between two inputs: all that it sees is of one
+    /// moment. Keep it short, the node waits for it.
+    pub async fn query<R: Send + 'static>(
+        &self,
+        question: impl FnOnce(&View<'_>, &Stats) -> R + Send + 'static,
+    ) -> Result<R, Stopped> {
+        let (answer, answered) = oneshot::channel();
+        let boxed: Box<dyn for<'a> FnOnce(&View<'a>, &Stats) + Send> =
+            Box::new(move |view, stats| {
+                let _ = answer.send(question(view, stats)); // the caller gave up
+            });
+        self.shared.orders.send(Order::Query(boxed)).await.map_err(|_| Stopped)?;
+        answered.await.map_err(|_| Stopped)
+    }
+
+    /// All members that this node lists, itself included, by name.
+    pub async fn members(&self) -> Result<Vec<Member>, Stopped> {
+        let mut members = self.query(|view, _| view.members().collect::<Vec<_>>()).await?;
+        members.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        Ok(members)
+    }
+
+    /// A named group of replicated keys. It exists from the first write on.
+    pub fn keyspace(&self, name: impl Into<String>) -> Keyspace {
+        Keyspace { node: self.clone(), name: name.into() }
+    }
+
+    /// Changes tags of this node.
+    pub async fn set_tags(
+        &self,
+        set: Vec<(String, String)>,
+        unset: Vec<String>,
+    ) -> Result<(), Error> {
+        self.command(Command::SetTags { set, unset }).await.map(|_| ())
+    }
+
+    /// Sends an event to all members, exactly once each; returns its number.
+    pub async fn emit(
+        &self,
+        name: impl Into<String>,
+        payload: impl Into<Vec<u8>>,
+    ) -> Result<u64, Error> {
+        let command = Command::Emit { name: name.into(), payload: payload.into() };
+        match self.command(command).await? {
+            Reply::Sent { seq } => Ok(seq),
+            other => unreachable!("an event is answered by its number, not {other:?}"),
+        }
+    }
+
+    /// Exchanges members with one of these addresses, or fails within four seconds; returns how
+    /// many answered.
+    pub async fn join(&self, addrs: Vec<SocketAddr>) -> Result<usize, Error> {
+        match self.command(Command::Join { addrs, retry: false }).await? {
+            Reply::Joined { contacted } => Ok(contacted),
+            other => unreachable!("a join is answered by a count, not {other:?}"),
+        }
+    }
+
+    /// Tells the cluster that this node leaves. It stops gossiping; [`Node::stop`] ends it.
+    pub async fn leave(&self) -> Result<(), Error> {
+        self.command(Command::Leave).await.map(|_| ())
+    }
+
+    /// Declares a failed member left; `prune` retires its identity for ever.
+    pub async fn force_leave(&self, name: impl Into<String>, prune: bool) -> Result<(), Error> {
+        self.command(Command::ForceLeave { name: name.into(), prune }).await.map(|_| ())
+    }
+
+    /// Replaces the list of seeds.
+    pub async fn set_seeds(&self, addrs: Vec<SocketAddr>) -> Result<(), Error> {
+        self.command(Command::SetSeeds { addrs }).await.map(|_| ())
+    }
+
+    /// Every change that this node sees, from a snapshot of the members on.
+    pub fn watch(&self) -> Watch {
+        self.shared.registry.watch(false, self.shared.watch_buffer)
+    }
+
+    /// Every change of members, from a snapshot on.
+    pub fn watch_members(&self) -> Watch {
+        self.shared.registry.watch(true, self.shared.watch_buffer)
+    }
+
+    /// Positions that rise with every change: wait on them instead of polling.
+    pub fn indexes(&self) -> watch::Receiver<Indexes> {
+        self.shared.indexes.clone()
+    }
+
+    pub fn io_faults(&self) -> IoFaults {
+        let losses = &self.shared.losses;
+        IoFaults {
+            sends_full: losses.sends_full.load(Ordering::Relaxed),
+            sends_failed: losses.sends_failed.load(Ordering::Relaxed),
+            streams_oversized: losses.streams_oversized.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Ends the node without leaving the cluster. When this returns, its sockets are closed and
+    /// its data directory is free.
+    pub async fn stop(&self) {
+        let _ = self.shared.orders.send(Order::Stop).await; // refused: it has ended
+        self.stopped().await;
+    }
+
+    /// Waits for the end of the node; returns a reason where nobody asked for it.
+    pub async fn stopped(&self) -> Option<String> {
+        let mut ended = self.shared.ended.clone();
+        match ended.wait_for(Option::is_some).await {
+            Ok(ended) => ended.as_ref().and_then(|e| e.reason.clone()),
+            Err(_) => Some("the node's task was cancelled or panicked".to_owned()),
+        }
+    }
+
+    async fn command(&self, command: Command) -> Result<Reply, Error> {
+        let (reply, replied) = oneshot::channel();
+        let order = Order::Command { command, reply };
+        self.shared.orders.send(order).await.map_err(|_| Error::Stopped)?;
+        replied.await.map_err(|_| Error::Stopped)?.map_err(Error::Refused)
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("name", &self.name()).field("addr", &self.addr()).finish()
+    }
+}
+
+/// A named group of replicated keys: any bytes, last writer wins.
+#[derive(Clone, Debug)]
+pub struct Keyspace {
+    node: Node,
+    name: String,
+}
+
+/// Names what was written, each write by its dot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    pub dots: Vec<Dot>,
+    pub stamp: Hlc,
+}
+
+impl Keyspace {
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Sets a key. Returns when the write is safe on this node: on disk if it has a directory.
+    pub async fn set(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+    ) -> Result<Token, Error> {
+        self.write(vec![(key.as_ref().to_vec(), Some(value.as_ref().to_vec()))]).await
+    }
+
+    pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<Token, Error> {
+        self.write(vec![(key.as_ref().to_vec(), None)]).await
+    }
+
+    /// Writes several keys as one atomic group; `None` deletes.
+    pub async fn write(&self, writes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<Token, Error> {
+        let command = Command::Write { keyspace: self.name.clone(), writes };
+        match self.node.command(command).await? {
+            Reply::Written { dots, stamp } => Ok(Token { dots, stamp }),
+            other => unreachable!("a write is answered by its dots, not {other:?}"),
+        }
+    }
+
+    /// The value as this node knows it now; `None` where there is none or it was deleted.
+    pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Stopped> {
+        let entry = self.entry(key).await?;
+        Ok(entry.and_then(|e| e.value).map(|value| value.to_vec()))
+    }
+
+    /// The entry with its stamp and positions; a deleted one has no value.
+    pub async fn entry(&self, key: impl AsRef<[u8]>) -> Result<Option<EntryView>, Stopped> {
+        let (name, key) = (self.name.clone(), key.as_ref().to_vec());
+        self.node.query(move |view, _| view.entry(&name, &key)).await
+    }
+
+    /// All live entries whose key starts with `prefix`, in the order of keys.
+    pub async fn list(&self, prefix: impl AsRef<[u8]>) -> Result<Vec<EntryView>, Stopped> {
+        let (name, prefix) = (self.name.clone(), prefix.as_ref().to_vec());
+        self.node.query(move |view, _| view.entries(&name, &prefix).collect()).await
+    }
+}

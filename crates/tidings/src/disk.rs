@@ -1,0 +1,415 @@
+//! Decides how a node's state reaches the disk: one writer thread commits all that has gathered
+//! in one durable transaction, in order, and never skips a change.
+//!
+//! The loop merges each transaction of the core into one mailbox, the newest value of a key
+//! winning. What is on disk is therefore always the state after some prefix of all transactions,
+//! also after a `kill -9`. A batch that fails stays owed: the writer opens the file again and
+//! commits it together with what came since.
+//!
+//! ```text
+//! DIR/lock          locked as long as a node lives on this directory
+//! DIR/tidings.redb  tables `meta` (format, id, replaces) and `pairs` (the core's own)
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use tidings_proto::NodeId;
+use tidings_proto::io::Persist;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::errors::{DataDirFault, StartError};
+use crate::watch::locked;
+
+/// What the loop hears from the writer.
+#[derive(Debug)]
+pub(crate) enum DiskEvent {
+    Persisted {
+        upto: u64,
+    },
+    Failed {
+        seq: u64,
+    },
+    /// The new identity is durable; these are all pairs.
+    Renewed(Recovered),
+}
+
+/// What the directory holds.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) id: NodeId,
+    pub(crate) replaces: Option<NodeId>,
+    pub(crate) pairs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// The loop's end of the writer thread.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    mailbox: Arc<Mailbox>,
+    events: mpsc::Receiver<DiskEvent>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Disk {
+    /// Opens or creates the directory. `fresh_id` is the identity of a new one, durable when
+    /// this returns.
+    pub(crate) async fn open(
+        dir: PathBuf,
+        fresh_id: NodeId,
+    ) -> Result<(Disk, Recovered), StartError> {
+        let mailbox = Arc::new(Mailbox::default());
+        let (tell, events) = mpsc::channel(EVENTS_WAITING_MAX);
+        let (opened, opening) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let (at, inbox) = (dir.clone(), mailbox.clone());
+        let body = move || {
+            let writer = match Files::open(&at, fresh_id) {
+                Err(fault) => return drop(opened.send(Err(fault))),
+                Ok((files, recovered)) => {
+                    let _ = opened.send(Ok(recovered));
+                    Writer { files, inbox, tell, owed: Batch::default() }
+                }
+            };
+            writer.run();
+            drop(end); // the files are closed and the lock is free
+        };
+        std::thread::Builder::new()
+            .name("tidings-disk".to_owned())
+            .spawn(body)
+            .map_err(|source| StartError::System { what: "a thread for the disk", source })?;
+        let gone = || DataDirFault::Corrupt("the storage engine gave up on it".to_owned());
+        let recovered = opening
+            .await
+            .unwrap_or_else(|_| Err(gone()))
+            .map_err(|reason| StartError::DataDir { path: dir, reason })?;
+        Ok((Disk { mailbox, events, ended }, recovered))
+    }
+
+    /// Queues one transaction. Never waits.
+    pub(crate) fn persist(&self, persist: Persist) {
+        self.mailbox.put(|batch| batch.add(persist));
+    }
+
+    /// Queues a change of identity, behind all transactions so far.
+    pub(crate) fn renew(&self, id: NodeId, replaces: NodeId) {
+        self.mailbox.put(|batch| batch.renewal = Some((id, replaces)));
+    }
+
+    /// `None`: the writer died.
+    pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<DiskEvent>> {
+        self.events.poll_recv(cx)
+    }
+
+    /// Commits what is queued, closes the files and releases the lock.
+    pub(crate) async fn close(mut self) {
+        self.events.close();
+        self.mailbox.put(|batch| batch.closing = true);
+        let _ = (&mut self.ended).await;
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.mailbox.put(|batch| batch.closing = true);
+    }
+}
+
+/// Where transactions gather while the writer is busy. Bounded by the distinct keys of the state,
+/// which is in memory anyway; the lock is held for one merge or one take.
+#[derive(Debug, Default)]
+struct Mailbox {
+    batch: Mutex<Batch>,
+    filled: Condvar,
+}
+
+/// Several transactions as one.
+#[derive(Debug, Default)]
+struct Batch {
+    changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// First and last number inside; `None` when empty.
+    span: Option<(u64, u64)>,
+    renewal: Option<(NodeId, NodeId)>,
+    closing: bool,
+}
+
+impl Batch {
+    fn add(&mut self, persist: Persist) {
+        let first = self.span.map_or(persist.seq, |(first, _)| first);
+        self.span = Some((first, persist.seq));
+        self.changes.extend(persist.changes);
+    }
+
+    /// Puts a later batch on top of this one.
+    fn absorb(&mut self, later: Batch) {
+        self.changes.extend(later.changes);
+        self.span = match (self.span, later.span) {
+            (Some((first, _)), Some((_, last))) => Some((first, last)),
+            (mine, theirs) => theirs.or(mine),
+        };
+        self.renewal = later.renewal.or(self.renewal);
+        self.closing |= later.closing;
+    }
+
+    fn is_empty(&self) -> bool {
+        self.span.is_none() && self.renewal.is_none() && !self.closing
+    }
+}
+
+impl Mailbox {
+    fn put(&self, change: impl FnOnce(&mut Batch)) {
+        change(&mut locked(&self.batch));
+        self.filled.notify_one();
+    }
+
+    /// Waits for work, at most `limit` where given.
+    fn take(&self, limit: Option<Duration>) -> Batch {
+        let batch = locked(&self.batch);
+        let mut batch = match limit {
+            None => self
+                .filled
+                .wait_while(batch, |b| b.is_empty())
+                .unwrap_or_else(PoisonError::into_inner),
+            Some(limit) => {
+                self.filled
+                    .wait_timeout_while(batch, limit, |b| !b.closing)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0
+            }
+        };
+        std::mem::take(&mut *batch)
+    }
+}
+
+/// The writer thread.
+struct Writer {
+    files: Files,
+    inbox: Arc<Mailbox>,
+    tell: mpsc::Sender<DiskEvent>,
+    /// Not on disk yet; after a failure, more than one batch.
+    owed: Batch,
+}
+
+impl Writer {
+    fn run(mut self) {
+        loop {
+            let pause = (!self.owed.is_empty()).then_some(RETRY_PAUSE);
+            let batch = self.inbox.take(pause);
+            self.owed.absorb(batch);
+            match self.files.commit(&self.owed) {
+                Ok(()) => self.succeeded(),
+                Err(fault) => self.failed(fault),
+            }
+            if self.owed.closing {
+                return;
+            }
+        }
+    }
+
+    fn succeeded(&mut self) {
+        let done = std::mem::take(&mut self.owed);
+        self.owed.closing = done.closing;
+        if let Some((_, upto)) = done.span {
+            self.say(DiskEvent::Persisted { upto });
+        }
+        if let Some((id, replaces)) = done.renewal {
+            match self.files.pairs() {
+                Ok(pairs) => {
+                    self.say(DiskEvent::Renewed(Recovered { id, replaces: Some(replaces), pairs }));
+                }
+                Err(fault) => {
+                    tracing::error!("{}: {fault}", self.files.dir.display());
+                    self.owed.renewal = done.renewal; // read them at the next try
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self, fault: DataDirFault) {
+        tracing::error!("{}: write failed: {fault}", self.files.dir.display());
+        if let Some((seq, _)) = self.owed.span {
+            self.say(DiskEvent::Failed { seq });
+        }
+    }
+
+    fn say(&self, event: DiskEvent) {
+        let _ = self.tell.blocking_send(event); // the loop is gone: nobody wants to know
+    }
+}
+
+/// The open directory. Fields drop in order: the lock is released last.
+struct Files {
+    /// `None` after an error, until it could be opened again.
+    database: Option<Database>,
+    dir: PathBuf,
+    _lock: File,
+}
+
+impl Files {
+    fn open(dir: &Path, fresh_id: NodeId) -> Result<(Files, Recovered), DataDirFault> {
+        fs::create_dir_all(dir)?;
+        if !dir.is_dir() {
+            return Err(DataDirFault::NotADirectory);
+        }
+        let lock =
+            File::options().create(true).write(true).truncate(false).open(dir.join(LOCK_FILE))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(DataDirFault::InUse),
+            Err(TryLockError::Error(e)) => return Err(e.into()),
+        }
+        let path = dir.join(DATA_FILE);
+        if !path.try_exists()? {
+            create(dir, &path, fresh_id)?;
+        }
+        let database = open_database(&path)?;
+        let files = Files { database: Some(database), dir: dir.to_owned(), _lock: lock };
+        let recovered = files.read()?;
+        Ok((files, recovered))
+    }
+
+    fn read(&self) -> Result<Recovered, DataDirFault> {
+        let read = self.database()?.begin_read().map_err(engine)?;
+        let meta = read.open_table(META).map_err(engine)?;
+        let get = |name: &str| -> Result<Option<Vec<u8>>, DataDirFault> {
+            Ok(meta.get(name).map_err(engine)?.map(|v| v.value().to_vec()))
+        };
+        let short = |what: &str| DataDirFault::Corrupt(format!("{what} has the wrong length"));
+        let format = get("format")?.ok_or_else(|| short("format"))?;
+        let found = u32::from_le_bytes(format.try_into().map_err(|_| short("format"))?);
+        if found != FORMAT {
+            return Err(DataDirFault::Format { found, expected: FORMAT });
+        }
+        let id = get("id")?.ok_or_else(|| short("id"))?;
+        let id = NodeId(id.try_into().map_err(|_| short("id"))?);
+        let replaces = match get("replaces")? {
+            None => None,
+            Some(bytes) => Some(NodeId(bytes.try_into().map_err(|_| short("replaces"))?)),
+        };
+        Ok(Recovered { id, replaces, pairs: self.pairs()? })
+    }
+
+    fn pairs(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, DataDirFault> {
+        let read = self.database()?.begin_read().map_err(engine)?;
+        let table = read.open_table(PAIRS).map_err(engine)?;
+        let mut pairs = Vec::new();
+        for pair in table.iter().map_err(engine)? {
+            let (key, value) = pair.map_err(engine)?;
+            pairs.push((key.value().to_vec(), value.value().to_vec()));
+        }
+        Ok(pairs)
+    }
+
+    fn commit(&mut self, batch: &Batch) -> Result<(), DataDirFault> {
+        if batch.changes.is_empty() && batch.renewal.is_none() {
+            return Ok(());
+        }
+        if self.database.is_none() {
+            self.database = Some(open_database(&self.dir.join(DATA_FILE))?);
+        }
+        let written = write(self.database()?, batch);
+        if written.is_err() {
+            self.database = None; // after an I/O error the engine wants to be opened again
+        }
+        written
+    }
+
+    fn database(&self) -> Result<&Database, DataDirFault> {
+        self.database.as_ref().ok_or_else(|| io::Error::other("the data file is closed").into())
+    }
+}
+
+fn write(database: &Database, batch: &Batch) -> Result<(), DataDirFault> {
+    let mut transaction = database.begin_write().map_err(engine)?;
+    transaction.set_durability(Durability::Immediate).map_err(engine)?;
+    {
+        let mut pairs = transaction.open_table(PAIRS).map_err(engine)?;
+        for (key, value) in &batch.changes {
+            match value {
+                Some(value) => pairs.insert(&key[..], &value[..]).map_err(engine)?,
+                None => pairs.remove(&key[..]).map_err(engine)?,
+            };
+        }
+    }
+    if let Some((id, replaces)) = batch.renewal {
+        let mut meta = transaction.open_table(META).map_err(engine)?;
+        meta.insert("id", &id.0[..]).map_err(engine)?;
+        meta.insert("replaces", &replaces.0[..]).map_err(engine)?;
+    }
+    transaction.commit().map_err(engine)
+}
+
+/// Makes the file under another name, so that a crash leaves either none or a whole one.
+fn create(dir: &Path, path: &Path, id: NodeId) -> Result<(), DataDirFault> {
+    let draft = dir.join(DRAFT_FILE);
+    let made = write_fresh(&draft, id).and_then(|()| {
+        fs::rename(&draft, path)?;
+        sync_directory(dir)?;
+        Ok(())
+    });
+    if made.is_err() {
+        let _ = fs::remove_file(&draft);
+    }
+    made
+}
+
+fn write_fresh(draft: &Path, id: NodeId) -> Result<(), DataDirFault> {
+    match fs::remove_file(draft) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e.into()),
+        _ => {}
+    }
+    let database = builder().create(draft).map_err(engine)?;
+    let transaction = database.begin_write().map_err(engine)?;
+    {
+        let mut meta = transaction.open_table(META).map_err(engine)?;
+        meta.insert("format", &FORMAT.to_le_bytes()[..]).map_err(engine)?;
+        meta.insert("id", &id.0[..]).map_err(engine)?;
+        transaction.open_table(PAIRS).map_err(engine)?;
+    }
+    transaction.commit().map_err(engine)
+}
+
+fn open_database(path: &Path) -> Result<Database, DataDirFault> {
+    builder().open(path).map_err(engine)
+}
+
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    builder
+}
+
+/// A new name in a directory survives a power cut only once the directory is synced.
+fn sync_directory(dir: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+}
+
+/// What the storage engine's errors mean to the operator.
+fn engine(error: impl Into<redb::Error>) -> DataDirFault {
+    match error.into() {
+        redb::Error::DatabaseAlreadyOpen => DataDirFault::InUse,
+        redb::Error::Io(e) => e.into(),
+        redb::Error::Corrupted(text) => DataDirFault::Corrupt(text),
+        other @ (redb::Error::PreviousIo | redb::Error::DatabaseClosed) => {
+            DataDirFault::Io(io::Error::other(other.to_string()))
+        }
+        other => DataDirFault::Corrupt(other.to_string()),
+    }
+}
+
+const PAIRS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("pairs");
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+const FORMAT: u32 = 1;
+const LOCK_FILE: &str = "lock";
+const DATA_FILE: &str = "tidings.redb";
+const DRAFT_FILE: &str = "tidings.redb.new";
+/// The core holds all state in memory: the file is written, and read once.
+const CACHE_BYTES: usize = 1024 * 1024;
+const EVENTS_WAITING_MAX: usize = 16;
+/// After a failure, before the next try.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);

@@ -1,0 +1,276 @@
+//! Decides how changes reach readers: a snapshot, then every change in order; a reader that falls
+//! behind is told so and gets a fresh snapshot. No reader ever makes the loop wait.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use tidings_proto::io::{Event, Member};
+use tokio::sync::mpsc;
+
+/// One thing that a [`Watch`] reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// Numbers this node's events. A snapshot has the number of the last event that it includes.
+    pub seq: u64,
+    /// Unix time in milliseconds.
+    pub at_ms: u64,
+    pub what: What,
+}
+
+/// What changed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    /// All members, this node included, by name. The first change is always one of these.
+    Snapshot(Arc<Vec<Member>>),
+    Event(Event),
+    /// So many events were not kept for this reader; a snapshot follows.
+    Lagged {
+        missed: u64,
+    },
+}
+
+/// Positions that rise with every change of their kind; never 0. For blocking queries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Indexes {
+    pub members: u64,
+    pub entries: u64,
+    pub events: u64,
+}
+
+/// Reads changes. Dropping it ends the subscription.
+#[derive(Debug)]
+pub struct Watch {
+    mailbox: Arc<Mailbox>,
+    bell: mpsc::Sender<()>,
+}
+
+impl Watch {
+    /// The next change; `None` once the node has ended and all was read.
+    pub async fn next(&mut self) -> Option<Change> {
+        std::future::poll_fn(|cx| self.poll_change(cx)).await
+    }
+
+    fn poll_change(&mut self, cx: &mut Context<'_>) -> Poll<Option<Change>> {
+        let mut inbox = self.mailbox.inbox();
+        if let Some(change) = inbox.queue.pop_front() {
+            if inbox.queue.is_empty() && inbox.queue.capacity() > QUEUE_KEPT {
+                inbox.queue.shrink_to(0); // a burst is over: its memory goes back
+            }
+            return Poll::Ready(Some(change));
+        }
+        if inbox.closed {
+            return Poll::Ready(None);
+        }
+        inbox.waker = Some(cx.waker().clone());
+        if let Phase::Lagging { missed } = inbox.phase {
+            inbox.phase = Phase::Waiting { missed: Some(missed) };
+            drop(inbox);
+            let _ = self.bell.try_send(()); // full: it rings already
+        }
+        Poll::Pending
+    }
+}
+
+impl futures_core::Stream for Watch {
+    type Item = Change;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Change>> {
+        self.get_mut().poll_change(cx)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut inbox = self.mailbox.inbox();
+        inbox.closed = true;
+        inbox.queue = VecDeque::new();
+    }
+}
+
+/// Where the handles leave new watches for the loop. Locked for a push or a take, never longer.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    newcomers: Mutex<Newcomers>,
+    bell: mpsc::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct Newcomers {
+    mailboxes: Vec<Arc<Mailbox>>,
+    closed: bool,
+}
+
+impl Registry {
+    /// The registry and the bell that wakes the loop.
+    pub(crate) fn new() -> (Arc<Registry>, mpsc::Receiver<()>) {
+        let (bell, rings) = mpsc::channel(1);
+        (Arc::new(Registry { newcomers: Mutex::default(), bell }), rings)
+    }
+
+    pub(crate) fn watch(&self, members_only: bool, capacity: usize) -> Watch {
+        let mailbox = Arc::new(Mailbox { members_only, capacity, inbox: Mutex::default() });
+        let mut newcomers = locked(&self.newcomers);
+        if newcomers.closed {
+            mailbox.inbox().closed = true;
+        } else {
+            newcomers.mailboxes.push(mailbox.clone());
+        }
+        drop(newcomers);
+        let _ = self.bell.try_send(());
+        Watch { mailbox, bell: self.bell.clone() }
+    }
+
+    fn close(&self) -> Vec<Arc<Mailbox>> {
+        let mut newcomers = locked(&self.newcomers);
+        newcomers.closed = true;
+        std::mem::take(&mut newcomers.mailboxes)
+    }
+}
+
+/// The loop's side: all readers of one node, and the number of the last event.
+#[derive(Debug)]
+pub(crate) struct Audience {
+    registry: Arc<Registry>,
+    mailboxes: Vec<Arc<Mailbox>>,
+    seq: u64,
+}
+
+impl Audience {
+    pub(crate) fn new(registry: Arc<Registry>) -> Audience {
+        Audience { registry, mailboxes: Vec::new(), seq: 0 }
+    }
+
+    /// Numbers an event and hands it to every reader that has room.
+    pub(crate) fn publish(&mut self, event: Event, at_ms: u64) {
+        self.seq += 1;
+        if self.mailboxes.is_empty() {
+            return;
+        }
+        let of_members = matches!(event, Event::Member { .. });
+        let change = Change { seq: self.seq, at_ms, what: What::Event(event) };
+        self.mailboxes.retain(|m| (m.members_only && !of_members) || m.offer(&change));
+    }
+
+    /// Takes in new readers; true when one of them, or one that lagged, waits for a snapshot.
+    pub(crate) fn attend(&mut self) -> bool {
+        self.mailboxes.append(&mut locked(&self.registry.newcomers).mailboxes);
+        self.mailboxes.retain(|m| !m.inbox().closed);
+        self.mailboxes.iter().any(|m| matches!(m.inbox().phase, Phase::Waiting { .. }))
+    }
+
+    /// Hands a snapshot of this moment to all who wait for one.
+    pub(crate) fn synchronise(&mut self, members: &Arc<Vec<Member>>, at_ms: u64) {
+        let change = Change { seq: self.seq, at_ms, what: What::Snapshot(members.clone()) };
+        for mailbox in &self.mailboxes {
+            mailbox.synchronise(&change);
+        }
+    }
+
+    /// Makes every reader start over from a snapshot: the node behind it was replaced.
+    pub(crate) fn restart(&mut self) {
+        for mailbox in &self.mailboxes {
+            let mut inbox = mailbox.inbox();
+            inbox.phase = match inbox.phase {
+                Phase::Live => Phase::Waiting { missed: Some(0) },
+                Phase::Lagging { missed } => Phase::Waiting { missed: Some(missed) },
+                Phase::Waiting { missed } => Phase::Waiting { missed },
+            };
+        }
+    }
+
+    /// No change follows: readers end when they have read what is there.
+    pub(crate) fn close(&mut self) {
+        let newcomers = self.registry.close();
+        for mailbox in self.mailboxes.drain(..).chain(newcomers) {
+            let waker = {
+                let mut inbox = mailbox.inbox();
+                inbox.closed = true;
+                inbox.waker.take()
+            };
+            waker.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+/// What one reader has not read yet. Locked for one push or pop at a time.
+#[derive(Debug)]
+struct Mailbox {
+    members_only: bool,
+    capacity: usize,
+    inbox: Mutex<Inbox>,
+}
+
+#[derive(Debug, Default)]
+struct Inbox {
+    queue: VecDeque<Change>,
+    phase: Phase,
+    waker: Option<Waker>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Gets every change.
+    Live,
+    /// Its queue was full: what follows is counted. It asks for a snapshot when it has read on.
+    Lagging { missed: u64 },
+    /// Waits for a snapshot; `None` when it is its first one.
+    Waiting { missed: Option<u64> },
+}
+
+impl Default for Phase {
+    fn default() -> Phase {
+        Phase::Waiting { missed: None }
+    }
+}
+
+impl Mailbox {
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        locked(&self.inbox)
+    }
+
+    /// False: the reader is gone.
+    fn offer(&self, change: &Change) -> bool {
+        let mut inbox = self.inbox();
+        if inbox.closed {
+            return false;
+        }
+        let full = inbox.queue.len() >= self.capacity;
+        match &mut inbox.phase {
+            Phase::Live if full => inbox.phase = Phase::Lagging { missed: 1 },
+            Phase::Live => {
+                inbox.queue.push_back(change.clone());
+                let waker = inbox.waker.take();
+                drop(inbox);
+                waker.into_iter().for_each(Waker::wake);
+            }
+            Phase::Lagging { missed } | Phase::Waiting { missed: Some(missed) } => *missed += 1,
+            Phase::Waiting { missed: None } => {} // its first snapshot will include this
+        }
+        true
+    }
+
+    fn synchronise(&self, snapshot: &Change) {
+        let mut inbox = self.inbox();
+        let Phase::Waiting { missed } = inbox.phase else { return };
+        if let Some(missed) = missed {
+            let what = What::Lagged { missed };
+            inbox.queue.push_back(Change { seq: snapshot.seq, at_ms: snapshot.at_ms, what });
+        }
+        inbox.queue.push_back(snapshot.clone());
+        inbox.phase = Phase::Live;
+        let waker = inbox.waker.take();
+        drop(inbox);
+        waker.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// A panic elsewhere while a queue was locked left the queue whole.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A drained queue larger than this gives its memory back.
+const QUEUE_KEPT: usize = 256;
