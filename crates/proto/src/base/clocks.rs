@@ -179,6 +179,11 @@ impl VersionVector {
         self.origins.iter().filter(|(_, a)| a.upto > 0).map(|(&id, a)| (id, a.upto))
     }
 
+    /// What was applied of this origin beyond its contiguous prefix.
+    pub fn beyond(&self, origin: NodeId) -> &[(u64, u64)] {
+        self.origins.get(&origin).map_or(&[], |a| &a.beyond)
+    }
+
     pub fn has_holes(&self) -> bool {
         self.origins.values().any(Applied::has_holes)
     }

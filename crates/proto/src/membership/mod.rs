@@ -1,3 +1,6 @@
 //! Decides who the members are: records, names, joining and leaving.
 
 pub mod facts;
+pub mod names;
+pub mod record;
+pub mod table;

@@ -1,1 +1,6 @@
-//! skeleton
+//! Decides what is replicated: entries of keyspaces, which of two writes wins, and which writes
+//! this node has applied.
+
+pub mod disk;
+pub mod entry;
+pub mod store;

@@ -1,0 +1,94 @@
+//! Decides whether a peer's fingerprint is equal, merely late, or a difference that rumours have
+//! failed to close.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::base::time::Time;
+
+/// Own fingerprints remembered; older ones count as different.
+const RING_MAX: usize = 256;
+
+/// Watches one fingerprint, of the membership or of the state.
+#[derive(Debug, Default)]
+pub struct Mismatch {
+    /// Own earlier fingerprints, each with the time until which it was current.
+    ring: VecDeque<(u64, Time)>,
+    current: u64,
+    changed: Time,
+    /// Since when peers differ without interruption.
+    since: Option<Time>,
+}
+
+/// What a comparison says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Equal,
+    /// The peer has what we had a moment ago, or news is still on its way.
+    Late,
+    /// It outlived the spread of news: reconcile.
+    Differs,
+}
+
+impl Mismatch {
+    /// The own fingerprint may have changed.
+    pub fn update(&mut self, print: u64, now: Time) {
+        if print == self.current {
+            return;
+        }
+        self.ring.push_back((self.current, now));
+        if self.ring.len() > RING_MAX {
+            self.ring.pop_front();
+        }
+        self.current = print;
+        self.changed = now;
+    }
+
+    pub fn compare(&mut self, theirs: u64, now: Time, spread: Duration) -> Verdict {
+        if theirs == self.current {
+            self.since = None;
+            return Verdict::Equal;
+        }
+        while self.ring.front().is_some_and(|&(_, until)| now.since(until) > spread) {
+            self.ring.pop_front();
+        }
+        if self.ring.iter().any(|&(print, _)| print == theirs) {
+            return Verdict::Late;
+        }
+        let since = *self.since.get_or_insert(now);
+        if now.since(self.changed) >= spread || now.since(since) >= spread {
+            return Verdict::Differs;
+        }
+        Verdict::Late
+    }
+
+    /// No own change for as long as news takes to spread: what differs is not on its way here.
+    pub fn is_quiet(&self, now: Time, spread: Duration) -> bool {
+        now.since(self.changed) >= spread
+    }
+
+    /// A session was opened: doubt starts anew.
+    pub fn reset(&mut self) {
+        self.since = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_peers_are_left_alone_and_lasting_differences_are_not() {
+        let at = Time::from_millis;
+        let spread = Duration::from_millis(500);
+        let mut m = Mismatch::default();
+        m.update(1, at(0));
+        m.update(2, at(10_000));
+        assert_eq!(m.compare(2, at(10_001), spread), Verdict::Equal);
+        assert_eq!(m.compare(1, at(10_100), spread), Verdict::Late, "it has what we had");
+        assert_eq!(m.compare(9, at(10_100), spread), Verdict::Late, "news may be on its way");
+        assert_eq!(m.compare(9, at(10_700), spread), Verdict::Differs);
+        assert_eq!(m.compare(2, at(10_800), spread), Verdict::Equal);
+        assert_eq!(m.compare(1, at(20_000), spread), Verdict::Differs, "late for too long");
+    }
+}

@@ -1,0 +1,136 @@
+//! Decides the bytes of probes and accusations.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::base::id::NodeId;
+use crate::membership::record::Accusers;
+use crate::wire::codec::{Decoded, Reader, put_addr, put_id, put_u32, put_u64, put_varint};
+use crate::wire::frame::{kind, put_frame};
+
+/// The two fingerprints that make every probe a repair check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prints {
+    pub members: u64,
+    pub state: u64,
+}
+
+impl Prints {
+    fn put(self, out: &mut Vec<u8>) {
+        put_u64(out, self.members);
+        put_u64(out, self.state);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Decoded<Prints> {
+        Ok(Prints { members: r.u64("member print")?, state: r.u64("state print")? })
+    }
+}
+
+/// Asks the life whose id starts with `target`; another life at the address answers "not me".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ping {
+    pub seq: u32,
+    pub target: u64,
+    pub prints: Prints,
+}
+
+impl Ping {
+    pub fn put(&self, out: &mut Vec<u8>) {
+        put_frame(out, kind::PING, |out| {
+            put_u32(out, self.seq);
+            put_u64(out, self.target);
+            self.prints.put(out);
+        });
+    }
+
+    pub fn decode(body: &[u8]) -> Decoded<Ping> {
+        let mut r = Reader::new(body);
+        Ok(Ping { seq: r.u32("seq")?, target: r.u64("target")?, prints: Prints::read(&mut r)? })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ack {
+    pub seq: u32,
+    pub prints: Prints,
+}
+
+impl Ack {
+    pub fn put(&self, out: &mut Vec<u8>) {
+        put_frame(out, kind::ACK, |out| {
+            put_u32(out, self.seq);
+            self.prints.put(out);
+        });
+    }
+
+    pub fn decode(body: &[u8]) -> Decoded<Ack> {
+        let mut r = Reader::new(body);
+        Ok(Ack { seq: r.u32("seq")?, prints: Prints::read(&mut r)? })
+    }
+}
+
+/// Asks a helper to ping `target` and to answer within `timeout`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PingReq {
+    pub seq: u32,
+    pub target: NodeId,
+    pub addr: SocketAddr,
+    pub timeout: Duration,
+}
+
+impl PingReq {
+    pub fn put(&self, out: &mut Vec<u8>) {
+        put_frame(out, kind::PING_REQ, |out| {
+            put_u32(out, self.seq);
+            put_id(out, self.target);
+            put_addr(out, self.addr);
+            put_varint(out, self.timeout.as_millis() as u64);
+        });
+    }
+
+    pub fn decode(body: &[u8]) -> Decoded<PingReq> {
+        let mut r = Reader::new(body);
+        Ok(PingReq {
+            seq: r.u32("seq")?,
+            target: r.id("target")?,
+            addr: r.addr("target address")?,
+            timeout: Duration::from_millis(r.varint("timeout")?.min(600_000)),
+        })
+    }
+}
+
+/// `INDIRECT_ACK`, `NACK` and `NOT_ME`: only the number of the probe that they answer.
+pub fn put_answer(out: &mut Vec<u8>, kind: u8, seq: u32) {
+    put_frame(out, kind, |out| put_u32(out, seq));
+}
+
+pub fn decode_answer(body: &[u8]) -> Decoded<u32> {
+    Reader::new(body).u32("seq")
+}
+
+/// "I could not reach this life at this incarnation": all accusers that the sender knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accusation {
+    pub subject: NodeId,
+    pub incarnation: u64,
+    pub accusers: Accusers,
+}
+
+impl Accusation {
+    pub fn decode(body: &[u8]) -> Decoded<Accusation> {
+        let mut r = Reader::new(body);
+        Ok(Accusation {
+            subject: r.id("subject")?,
+            incarnation: r.varint("incarnation")?,
+            accusers: Accusers::decode(&mut r)?,
+        })
+    }
+}
+
+pub fn put_accusation(out: &mut Vec<u8>, subject: NodeId, incarnation: u64, accusers: &Accusers) {
+    put_frame(out, kind::ACCUSATION, |out| {
+        put_id(out, subject);
+        put_varint(out, incarnation);
+        accusers.put(out);
+    });
+}

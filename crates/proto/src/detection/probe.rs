@@ -1,0 +1,131 @@
+//! Decides the life of one probe: when it escalates, when it ends, and what it has found.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::base::id::NodeId;
+use crate::base::time::Time;
+use crate::io::RequestId;
+use crate::limits::PROBES_MAX;
+
+/// Why a member is probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The round robin's turn.
+    Round,
+    /// A suspicion chose this node as a witness.
+    Witness,
+    /// On behalf of another prober.
+    Helper { asker: SocketAddr, asker_seq: u32 },
+    /// A lost member or a seed: an answer is news, silence is not.
+    Recontact,
+}
+
+#[derive(Clone, Debug)]
+pub struct Probe {
+    pub target: NodeId,
+    pub addr: SocketAddr,
+    pub purpose: Purpose,
+    pub sent: Time,
+    /// When to escalate: helpers and a stream probe, or, for a helper, the nack.
+    pub timeout_at: Time,
+    pub ends_at: Time,
+    pub escalated: bool,
+    pub helpers: u32,
+    pub nacks: u32,
+    /// The stream probe under way.
+    pub stream: Option<RequestId>,
+}
+
+/// The probes in flight, by sequence number; at most [`PROBES_MAX`].
+#[derive(Debug, Default)]
+pub struct Probes {
+    in_flight: BTreeMap<u32, Probe>,
+    next_seq: u32,
+}
+
+impl Probes {
+    /// Numbers a probe; `None` when too many are in flight.
+    pub fn start(&mut self, probe: Probe) -> Option<u32> {
+        if self.in_flight.len() >= PROBES_MAX {
+            return None;
+        }
+        self.next_seq = self.next_seq.wrapping_add(1);
+        self.in_flight.insert(self.next_seq, probe);
+        Some(self.next_seq)
+    }
+
+    pub fn get_mut(&mut self, seq: u32) -> Option<&mut Probe> {
+        self.in_flight.get_mut(&seq)
+    }
+
+    pub fn end(&mut self, seq: u32) -> Option<Probe> {
+        self.in_flight.remove(&seq)
+    }
+
+    pub fn by_stream(&self, id: RequestId) -> Option<u32> {
+        self.in_flight.iter().find(|(_, p)| p.stream == Some(id)).map(|(&seq, _)| seq)
+    }
+
+    pub fn by_addr(&self, addr: SocketAddr) -> Option<u32> {
+        self.in_flight.iter().find(|(_, p)| p.addr == addr).map(|(&seq, _)| seq)
+    }
+
+    pub fn probing(&self, target: NodeId, purpose: Purpose) -> bool {
+        self.in_flight.values().any(|p| p.target == target && p.purpose == purpose)
+    }
+
+    /// The first probe whose timer is due, and whether it is its end.
+    pub fn due(&self, now: Time) -> Option<(u32, bool)> {
+        self.in_flight.iter().find_map(|(&seq, p)| {
+            if p.ends_at <= now {
+                Some((seq, true))
+            } else {
+                (!p.escalated && p.timeout_at <= now).then_some((seq, false))
+            }
+        })
+    }
+
+    pub fn next_deadline(&self) -> Time {
+        let next = |p: &Probe| if p.escalated { p.ends_at } else { p.timeout_at.min(p.ends_at) };
+        self.in_flight.values().map(next).min().unwrap_or(Time::NEVER)
+    }
+
+    /// Ends every probe without a finding: the process stood still while they waited (row I6).
+    pub fn void(&mut self) -> usize {
+        let voided = self.in_flight.len();
+        self.in_flight.clear();
+        voided
+    }
+}
+
+/// How long to wait for a direct ack: four deviations beyond the measured round trip (Jacobson),
+/// never less than a fifth of the period nor more than the configured timeout.
+pub fn direct_timeout(rtt: Option<(Duration, Duration)>, floor: Duration, most: Duration) -> Duration {
+    match rtt {
+        Some((mean, deviation)) => (mean + deviation * 4).max(floor).min(most),
+        None => most,
+    }
+}
+
+/// A helper speaks at 80 % of the time that it was given, so that its nack arrives before the
+/// prober's deadline; memberlist's default comes too late and a healthy prober blames itself.
+pub fn nack_after(given: Duration) -> Duration {
+    given.mul_f64(0.8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeout_follows_measured_round_trips_within_its_bounds() {
+        let ms = Duration::from_millis;
+        let timeout = |rtt| direct_timeout(rtt, ms(200), ms(500));
+        assert_eq!(timeout(None), ms(500));
+        assert_eq!(timeout(Some((ms(1), ms(1)))), ms(200));
+        assert_eq!(timeout(Some((ms(250), ms(10)))), ms(290));
+        assert_eq!(timeout(Some((ms(600), ms(50)))), ms(500));
+    }
+}

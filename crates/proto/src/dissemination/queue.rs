@@ -1,0 +1,243 @@
+//! Decides which rumours a packet carries: least sent first, in classes that cannot starve each
+//! other, each sent a bounded number of times.
+//!
+//! The queue is keyed by an opaque (topic, number); the bytes live with their owners. Superseded
+//! news is dropped by being queued again under the same key.
+
+use std::collections::{BTreeMap, VecDeque};
+
+/// The classes, in order of priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Topic {
+    Accusation = 0,
+    Member = 1,
+    State = 2,
+    Event = 3,
+}
+
+const TOPICS: [Topic; 4] = [Topic::Accusation, Topic::Member, Topic::State, Topic::Event];
+
+/// Sends that the buckets tell apart; more count as this many.
+const SENDS_MAX: usize = 128;
+
+/// What encoding a rumour gave.
+pub enum Encoded {
+    /// Appended.
+    Yes,
+    /// Its owner has it no more: drop it.
+    Gone,
+}
+
+#[derive(Debug, Default)]
+struct Class {
+    /// Rumours by number of sends; an element is stale unless `sends` says otherwise.
+    buckets: Vec<VecDeque<u64>>,
+    sends: BTreeMap<u64, u32>,
+    /// Taken by the packets being filled: key and sends before.
+    taken: Vec<(u64, u32)>,
+}
+
+#[derive(Debug, Default)]
+pub struct RumourQueue {
+    classes: [Class; 4],
+    /// Which class goes first in the next packet, accusations apart.
+    turn: usize,
+}
+
+impl RumourQueue {
+    /// Queues news, or news that supersedes what the key meant.
+    pub fn push(&mut self, topic: Topic, key: u64) {
+        let class = &mut self.classes[topic as usize];
+        if class.sends.insert(key, 0) != Some(0) {
+            class.bucket(0).push_back(key);
+        }
+    }
+
+    pub fn remove(&mut self, topic: Topic, key: u64) {
+        self.classes[topic as usize].sends.remove(&key);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.classes.iter().all(|c| c.sends.is_empty())
+    }
+
+    pub fn len(&self) -> usize {
+        self.classes.iter().map(|c| c.sends.len()).sum()
+    }
+
+    /// Some rumour was never sent.
+    pub fn has_fresh(&mut self) -> bool {
+        self.classes.iter_mut().any(|c| {
+            while let Some(&key) = c.bucket(0).front() {
+                if c.sends.get(&key) == Some(&0) {
+                    return true;
+                }
+                c.bucket(0).pop_front();
+            }
+            false
+        })
+    }
+
+    /// Fills `out` up to `end` bytes. What was taken is not taken again before [`Self::sent`].
+    /// Returns how many rumours of each topic went in.
+    pub fn fill(
+        &mut self,
+        out: &mut Vec<u8>,
+        end: usize,
+        mut encode: impl FnMut(Topic, u64, &mut Vec<u8>) -> Encoded,
+    ) -> [usize; 4] {
+        let mut counts = [0; 4];
+        self.turn = (self.turn + 1) % 3;
+        for place in 0..4 {
+            let index = if place == 0 { 0 } else { 1 + (self.turn + place - 1) % 3 };
+            // While others wait, the class whose turn it is not leaves them half of what is left.
+            let others = (1..4).any(|i| i != index && !self.classes[i].sends.is_empty());
+            let room = end.saturating_sub(out.len());
+            let until = if others && place == 1 { out.len() + room * 2 / 3 } else { end };
+            counts[index] = self.classes[index].fill(out, until, |key, out| encode(TOPICS[index], key, out));
+        }
+        counts
+    }
+
+    /// What was taken went to `copies` peers; rumours sent `limit` times are dropped.
+    pub fn sent(&mut self, copies: u32, limit: u32) {
+        for class in &mut self.classes {
+            for i in 0..class.taken.len() {
+                let (key, before) = class.taken[i];
+                if class.sends.get(&key) != Some(&before) {
+                    continue; // superseded or removed meanwhile
+                }
+                let sends = before + copies;
+                if sends >= limit {
+                    class.sends.remove(&key);
+                } else {
+                    class.sends.insert(key, sends);
+                    class.bucket(sends).push_back(key);
+                }
+            }
+            class.taken.clear();
+        }
+    }
+}
+
+impl Class {
+    fn bucket(&mut self, sends: u32) -> &mut VecDeque<u64> {
+        let at = (sends as usize).min(SENDS_MAX - 1);
+        if self.buckets.len() <= at {
+            self.buckets.resize_with(at + 1, VecDeque::new);
+        }
+        &mut self.buckets[at]
+    }
+
+    fn fill(
+        &mut self,
+        out: &mut Vec<u8>,
+        end: usize,
+        mut encode: impl FnMut(u64, &mut Vec<u8>) -> Encoded,
+    ) -> usize {
+        const MISFITS_MAX: usize = 4;
+        let mut count = 0;
+        let mut misfits: Vec<(u64, u32)> = Vec::new();
+        'buckets: for sends in 0..self.buckets.len() as u32 {
+            while let Some(key) = self.buckets[sends as usize].pop_front() {
+                if self.sends.get(&key).is_none_or(|&s| s.min(SENDS_MAX as u32 - 1) != sends) {
+                    continue;
+                }
+                let start = out.len();
+                match encode(key, out) {
+                    Encoded::Gone => {
+                        self.sends.remove(&key);
+                    }
+                    Encoded::Yes if out.len() <= end => {
+                        self.taken.push((key, self.sends[&key]));
+                        count += 1;
+                    }
+                    Encoded::Yes => {
+                        out.truncate(start);
+                        misfits.push((key, sends));
+                        if misfits.len() >= MISFITS_MAX {
+                            break 'buckets;
+                        }
+                    }
+                }
+            }
+        }
+        for (key, sends) in misfits.into_iter().rev() {
+            self.buckets[sends as usize].push_front(key);
+        }
+        count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encode(topic: Topic, key: u64, out: &mut Vec<u8>) -> Encoded {
+        out.extend_from_slice(&[topic as u8; 9]);
+        out.push(key as u8);
+        Encoded::Yes
+    }
+
+    #[test]
+    fn each_rumour_is_sent_up_to_its_limit_and_least_sent_first() {
+        let mut q = RumourQueue::default();
+        for key in 0..30 {
+            q.push(Topic::Member, key);
+        }
+        let mut sends = [0u32; 30];
+        for _ in 0..200 {
+            let mut out = Vec::new();
+            q.fill(&mut out, 100, encode);
+            assert!(out.len() <= 100);
+            for item in out.chunks(10) {
+                sends[item[9] as usize] += 3;
+            }
+            let spread = sends.iter().max().unwrap() - sends.iter().min().unwrap();
+            assert!(spread <= 3, "{sends:?}");
+            q.sent(3, 9);
+            if q.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(sends, [9; 30]);
+    }
+
+    /// Row E6: nothing starves, nothing exceeds the cap.
+    #[test]
+    fn a_flood_of_events_leaves_room_for_state_and_members() {
+        let mut q = RumourQueue::default();
+        for key in 0..1000 {
+            q.push(Topic::Event, key);
+        }
+        q.push(Topic::State, 1);
+        q.push(Topic::Member, 2);
+        let mut seen = [0; 4];
+        for _ in 0..3 {
+            let mut out = Vec::new();
+            let counts = q.fill(&mut out, 100, encode);
+            q.sent(1, 100);
+            for i in 0..4 {
+                seen[i] += counts[i];
+            }
+        }
+        assert!(seen[1] >= 1 && seen[2] >= 1 && seen[3] >= 9, "{seen:?}");
+    }
+
+    #[test]
+    fn news_queued_again_starts_anew_and_is_not_taken_twice_in_one_go() {
+        let mut q = RumourQueue::default();
+        q.push(Topic::State, 7);
+        let mut out = Vec::new();
+        q.fill(&mut out, 100, encode);
+        assert_eq!(q.fill(&mut out, 100, encode), [0; 4]);
+        q.sent(3, 5);
+        assert!(!q.has_fresh() && q.len() == 1);
+        q.push(Topic::State, 7);
+        assert!(q.has_fresh());
+        q.fill(&mut out, 100, encode);
+        q.sent(5, 5);
+        assert!(q.is_empty());
+    }
+}

@@ -1,0 +1,594 @@
+//! Decides where members are kept: slots found by id or name in O(1), a shuffled list of live
+//! peers, a list of lost ones, and the fingerprint of the live membership.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::facts::Facts;
+use super::record::{Precedence, Standing};
+use crate::base::hash::{Fingerprint, HashKey, domain};
+use crate::base::id::NodeId;
+use crate::base::rng::Rng;
+use crate::base::slots::SlotIndex;
+use crate::base::time::Time;
+
+/// A member's place in the table. Valid until the member is forgotten.
+pub type Slot = u32;
+
+/// What is kept hot per member: 56 bytes beside the shared facts.
+#[derive(Debug)]
+struct Place {
+    facts: Option<Arc<Facts>>,
+    incarnation: u64,
+    id: NodeId,
+    sum: u32,
+    /// Position in the list that `list` names.
+    at: u32,
+    /// When the standing last changed, or the member was last heard: seconds and tenths.
+    since: u32,
+    heard: u32,
+    /// Smoothed round trip and its deviation, in units of 10 µs (0: not measured).
+    rtt: u16,
+    rtt_deviation: u16,
+    standing: Standing,
+    list: List,
+    suspect: bool,
+    unconfirmed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum List {
+    None,
+    Live,
+    Lost,
+}
+
+const TENTH: u64 = 100_000_000;
+
+/// All members that this node knows. Slot 0 is the node itself.
+#[derive(Debug)]
+pub struct Table {
+    key: HashKey,
+    places: Vec<Place>,
+    free: Vec<Slot>,
+    by_id: SlotIndex,
+    by_name: SlotIndex,
+    /// Live peers in probing order; the part before `probed` had its turn in this pass.
+    live: Vec<Slot>,
+    probed: usize,
+    /// Peers that failed here, confirmed or not, in order of recontact.
+    lost: Vec<Slot>,
+    recontacted: usize,
+    fingerprint: Fingerprint,
+    /// Rises with every change that a reader of the table can see.
+    index: u64,
+}
+
+/// The slot of the node itself.
+pub const ME: Slot = 0;
+
+impl Table {
+    pub fn new(key: HashKey, me: Arc<Facts>, precedence: Precedence) -> Table {
+        let mut table = Table {
+            key,
+            places: Vec::new(),
+            free: Vec::new(),
+            by_id: SlotIndex::default(),
+            by_name: SlotIndex::default(),
+            live: Vec::new(),
+            probed: 0,
+            lost: Vec::new(),
+            recontacted: 0,
+            fingerprint: Fingerprint::default(),
+            index: 1,
+        };
+        table.occupy(me, precedence, Time::ZERO);
+        let mine = table.print_of(ME);
+        table.fingerprint += mine;
+        table
+    }
+
+    // Changes.
+
+    /// Adds a member that is not known yet.
+    pub fn insert(
+        &mut self,
+        facts: Arc<Facts>,
+        precedence: Precedence,
+        now: Time,
+        rng: &mut Rng,
+    ) -> Slot {
+        let slot = self.occupy(facts, precedence, now);
+        self.enlist(slot, rng);
+        self.index += 1;
+        slot
+    }
+
+    /// Replaces a known member's record.
+    pub fn update(
+        &mut self,
+        slot: Slot,
+        facts: Arc<Facts>,
+        precedence: Precedence,
+        now: Time,
+        rng: &mut Rng,
+    ) {
+        // A live member that stays live keeps its place in the pass.
+        let stays = self.is_live(slot) && precedence.standing.is_live() && slot != ME;
+        if stays {
+            let print = self.print_of(slot);
+            self.fingerprint -= print;
+        } else {
+            self.delist(slot);
+        }
+        let renamed = self.facts(slot).name != facts.name;
+        if renamed {
+            let hash = name_hash(&self.facts(slot).name);
+            self.by_name.remove(hash, slot);
+        }
+        let place = &mut self.places[slot as usize];
+        if place.standing != precedence.standing {
+            place.since = tenths(now);
+        }
+        place.incarnation = precedence.incarnation;
+        place.standing = precedence.standing;
+        place.sum = precedence.sum;
+        place.facts = Some(facts);
+        place.unconfirmed = false;
+        place.suspect = false;
+        if renamed {
+            self.index_name(slot);
+        }
+        if stays {
+            let print = self.print_of(slot);
+            self.fingerprint += print;
+        } else {
+            self.enlist(slot, rng);
+        }
+        self.index += 1;
+    }
+
+    pub fn set_suspect(&mut self, slot: Slot, suspect: bool) {
+        self.places[slot as usize].suspect = suspect;
+        self.index += 1;
+    }
+
+    /// This node alone holds the member failed, or no longer does.
+    pub fn set_unconfirmed(&mut self, slot: Slot, unconfirmed: bool, now: Time, rng: &mut Rng) {
+        self.delist(slot);
+        let place = &mut self.places[slot as usize];
+        place.unconfirmed = unconfirmed;
+        place.suspect = false;
+        place.since = tenths(now);
+        self.enlist(slot, rng);
+        self.index += 1;
+    }
+
+    /// Forgets a member: its slot may be given to another.
+    pub fn forget(&mut self, slot: Slot) {
+        assert!(slot != ME, "a node never forgets itself");
+        self.delist(slot);
+        let name = name_hash(&self.facts(slot).name);
+        self.by_name.remove(name, slot);
+        self.by_id.remove(self.id(slot).short(), slot);
+        let place = &mut self.places[slot as usize];
+        place.facts = None;
+        self.free.push(slot);
+        self.index += 1;
+    }
+
+    pub fn heard(&mut self, slot: Slot, now: Time) {
+        self.places[slot as usize].heard = tenths(now);
+    }
+
+    /// Folds a measured round trip into the member's estimate (Jacobson 1988).
+    pub fn measured(&mut self, slot: Slot, rtt: Duration) {
+        let place = &mut self.places[slot as usize];
+        let sample = (rtt.as_micros() / 10).clamp(1, u16::MAX as u128) as i32;
+        if place.rtt == 0 {
+            place.rtt = sample as u16;
+            place.rtt_deviation = (sample / 2).max(1) as u16;
+            return;
+        }
+        let error = sample - i32::from(place.rtt);
+        place.rtt = (i32::from(place.rtt) + error / 8).clamp(1, u16::MAX.into()) as u16;
+        let deviation = i32::from(place.rtt_deviation);
+        place.rtt_deviation =
+            (deviation + (error.abs() - deviation) / 4).clamp(1, u16::MAX.into()) as u16;
+    }
+
+    /// The next live peer of the shuffled round robin (SWIM 4.3): each is probed once per pass, so
+    /// two probes of one are at most 2n - 1 periods apart. Calls `skip` never twice for one peer.
+    pub fn next_to_probe(&mut self, rng: &mut Rng) -> Option<Slot> {
+        if self.live.is_empty() {
+            return None;
+        }
+        if self.probed >= self.live.len() {
+            rng.shuffle(&mut self.live);
+            for (at, &slot) in self.live.iter().enumerate() {
+                self.places[slot as usize].at = at as u32;
+            }
+            self.probed = 0;
+        }
+        let slot = self.live[self.probed];
+        self.probed += 1;
+        Some(slot)
+    }
+
+    /// The next lost peer, round robin: none is ever given up while it is remembered (row I5).
+    pub fn next_to_recontact(&mut self) -> Option<Slot> {
+        if self.lost.is_empty() {
+            return None;
+        }
+        self.recontacted = (self.recontacted + 1) % self.lost.len();
+        Some(self.lost[self.recontacted])
+    }
+
+    // Readings.
+
+    pub fn find(&self, id: NodeId) -> Option<Slot> {
+        self.by_id.find(id.short(), |slot| self.places[slot as usize].id == id)
+    }
+
+    pub fn find_short(&self, short: u64) -> Option<Slot> {
+        self.by_id.find(short, |slot| self.places[slot as usize].id.short() == short)
+    }
+
+    /// The member that a user means by this name: a live one before a failed one before one that
+    /// left; retired lives are not meant.
+    pub fn find_name(&self, name: &str) -> Option<Slot> {
+        let mut best: Option<Slot> = None;
+        self.each_named(name, |slot| {
+            let rank = |s: Slot| (self.standing(s).is_live(), self.incarnation(s));
+            let later_standing = |a: Slot, b: Slot| {
+                rank(a) > rank(b)
+                    || (rank(a).0 == rank(b).0 && self.standing(a) < self.standing(b))
+            };
+            if self.standing(slot) != Standing::Retired
+                && best.is_none_or(|b| later_standing(slot, b))
+            {
+                best = Some(slot);
+            }
+        });
+        best
+    }
+
+    pub fn each_named(&self, name: &str, mut visit: impl FnMut(Slot)) {
+        self.by_name.find(name_hash(name), |slot| {
+            if &*self.facts(slot).name == name {
+                visit(slot);
+            }
+            false
+        });
+    }
+
+    pub fn id(&self, slot: Slot) -> NodeId {
+        self.places[slot as usize].id
+    }
+
+    pub fn facts(&self, slot: Slot) -> &Arc<Facts> {
+        self.places[slot as usize].facts.as_ref().expect("a slot in use has facts")
+    }
+
+    pub fn addr(&self, slot: Slot) -> SocketAddr {
+        self.facts(slot).addr
+    }
+
+    pub fn incarnation(&self, slot: Slot) -> u64 {
+        self.places[slot as usize].incarnation
+    }
+
+    pub fn standing(&self, slot: Slot) -> Standing {
+        self.places[slot as usize].standing
+    }
+
+    pub fn precedence(&self, slot: Slot) -> Precedence {
+        let place = &self.places[slot as usize];
+        Precedence::new(place.incarnation, place.standing, place.sum)
+    }
+
+    pub fn is_suspect(&self, slot: Slot) -> bool {
+        self.places[slot as usize].suspect
+    }
+
+    pub fn is_unconfirmed(&self, slot: Slot) -> bool {
+        self.places[slot as usize].unconfirmed
+    }
+
+    /// Live here: probed, gossiped to, counted.
+    pub fn is_live(&self, slot: Slot) -> bool {
+        let place = &self.places[slot as usize];
+        place.facts.is_some() && place.standing.is_live() && !place.unconfirmed
+    }
+
+    pub fn in_use(&self, slot: Slot) -> bool {
+        self.places.get(slot as usize).is_some_and(|p| p.facts.is_some())
+    }
+
+    pub fn last_heard(&self, slot: Slot) -> Option<Time> {
+        let heard = self.places[slot as usize].heard;
+        (heard > 0).then_some(Time(u64::from(heard) * TENTH))
+    }
+
+    pub fn since(&self, slot: Slot) -> Time {
+        Time(u64::from(self.places[slot as usize].since) * TENTH)
+    }
+
+    /// Smoothed round trip and deviation.
+    pub fn rtt(&self, slot: Slot) -> Option<(Duration, Duration)> {
+        let place = &self.places[slot as usize];
+        let unit = |v: u16| Duration::from_micros(u64::from(v) * 10);
+        (place.rtt > 0).then(|| (unit(place.rtt), unit(place.rtt_deviation)))
+    }
+
+    /// Live peers, this node excluded.
+    pub fn live(&self) -> &[Slot] {
+        &self.live
+    }
+
+    /// Failed peers, confirmed or not.
+    pub fn lost(&self) -> &[Slot] {
+        &self.lost
+    }
+
+    /// Size of the cluster as seen here: live members and this node.
+    pub fn size(&self) -> usize {
+        self.live.len() + 1
+    }
+
+    /// Every slot in use.
+    pub fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
+        (0..self.places.len() as Slot).filter(|&s| self.places[s as usize].facts.is_some())
+    }
+
+    /// One past the highest slot.
+    pub fn slots_end(&self) -> Slot {
+        self.places.len() as Slot
+    }
+
+    pub fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Over (id, incarnation, owner's bytes) of the live members, suspects included. Those gone are
+    /// left out, so that forgetting them at different times makes no difference.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// Sums of the live members' prints by the first bits of their ids: tells where two tables
+    /// differ. `buckets` is a power of two.
+    pub fn bucket_prints(&self, buckets: usize) -> Vec<u64> {
+        let mut sums = vec![Fingerprint::default(); buckets];
+        for slot in self.slots().filter(|&s| self.counts_in_print(s)) {
+            sums[bucket_of(self.id(slot), buckets)] += self.print_of(slot);
+        }
+        sums.into_iter().map(Fingerprint::low).collect()
+    }
+
+    // Inside.
+
+    fn occupy(&mut self, facts: Arc<Facts>, precedence: Precedence, now: Time) -> Slot {
+        let place = Place {
+            id: facts.id,
+            incarnation: precedence.incarnation,
+            sum: precedence.sum,
+            standing: precedence.standing,
+            facts: Some(facts),
+            at: 0,
+            since: tenths(now),
+            heard: 0,
+            rtt: 0,
+            rtt_deviation: 0,
+            list: List::None,
+            suspect: false,
+            unconfirmed: false,
+        };
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.places[slot as usize] = place;
+                slot
+            }
+            None => {
+                self.places.push(place);
+                (self.places.len() - 1) as Slot
+            }
+        };
+        let (places, by_id) = (&self.places, &mut self.by_id);
+        by_id.insert(places[slot as usize].id.short(), slot, |s| places[s as usize].id.short());
+        self.index_name(slot);
+        slot
+    }
+
+    fn index_name(&mut self, slot: Slot) {
+        let places = &self.places;
+        let hash = |s: Slot| {
+            name_hash(&places[s as usize].facts.as_ref().expect("a slot in use has facts").name)
+        };
+        self.by_name.insert(hash(slot), slot, hash);
+    }
+
+    fn counts_in_print(&self, slot: Slot) -> bool {
+        self.places[slot as usize].standing.is_live()
+    }
+
+    fn print_of(&self, slot: Slot) -> u128 {
+        let place = &self.places[slot as usize];
+        let facts = place.facts.as_ref().expect("a slot in use has facts");
+        self.key.wide(
+            domain::MEMBER_PRINT,
+            &[
+                &place.id.0,
+                &place.incarnation.to_le_bytes(),
+                &[place.standing as u8],
+                &facts.content.to_le_bytes(),
+            ],
+        )
+    }
+
+    /// Puts a slot on the list that its state asks for and into the fingerprint.
+    fn enlist(&mut self, slot: Slot, rng: &mut Rng) {
+        if self.counts_in_print(slot) {
+            let print = self.print_of(slot);
+            self.fingerprint += print;
+        }
+        if slot == ME {
+            return;
+        }
+        if self.is_live(slot) {
+            self.enlist_live(slot, rng);
+        } else if self.places[slot as usize].standing == Standing::Failed
+            || self.places[slot as usize].unconfirmed
+        {
+            self.places[slot as usize].list = List::Lost;
+            self.places[slot as usize].at = self.lost.len() as u32;
+            self.lost.push(slot);
+        }
+    }
+
+    /// A newcomer takes a random place of the pass (SWIM 4.3).
+    fn enlist_live(&mut self, slot: Slot, rng: &mut Rng) {
+        let at = rng.index(self.live.len() + 1);
+        self.live.push(slot);
+        self.places[slot as usize].list = List::Live;
+        self.set_live(self.live.len() - 1, slot);
+        self.swap_live(at, self.live.len() - 1);
+    }
+
+    fn delist(&mut self, slot: Slot) {
+        if self.counts_in_print(slot) {
+            let print = self.print_of(slot);
+            self.fingerprint -= print;
+        }
+        let at = self.places[slot as usize].at as usize;
+        match self.places[slot as usize].list {
+            List::None => {}
+            List::Live => {
+                // Keep the part that had its turn in front of the part that has not.
+                let mut hole = at;
+                if at < self.probed {
+                    self.probed -= 1;
+                    self.swap_live(at, self.probed);
+                    hole = self.probed;
+                }
+                self.swap_live(hole, self.live.len() - 1);
+                self.live.pop();
+            }
+            List::Lost => {
+                self.lost.swap_remove(at);
+                if let Some(&moved) = self.lost.get(at) {
+                    self.places[moved as usize].at = at as u32;
+                }
+            }
+        }
+        self.places[slot as usize].list = List::None;
+    }
+
+    fn swap_live(&mut self, a: usize, b: usize) {
+        let (x, y) = (self.live[a], self.live[b]);
+        self.set_live(a, y);
+        self.set_live(b, x);
+    }
+
+    fn set_live(&mut self, at: usize, slot: Slot) {
+        self.live[at] = slot;
+        self.places[slot as usize].at = at as u32;
+    }
+}
+
+pub fn bucket_of(id: NodeId, buckets: usize) -> usize {
+    debug_assert!(buckets.is_power_of_two());
+    if buckets == 1 { 0 } else { (id.short() >> (64 - buckets.trailing_zeros())) as usize }
+}
+
+fn name_hash(name: &str) -> u64 {
+    // FNV-1a; the table compares the names themselves.
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
+}
+
+fn tenths(now: Time) -> u32 {
+    (now.0 / TENTH).min(u64::from(u32::MAX)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clocks::Hlc;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn facts(id: u128) -> Arc<Facts> {
+        let addr = "127.0.0.1:1".parse().unwrap();
+        let name = format!("n{id}");
+        Arc::new(Facts::new(NodeId::from_u128(id << 100 | id), &name, addr, 1, Hlc(0), None, &BTreeMap::new()).unwrap())
+    }
+
+    fn table() -> Table {
+        let alive = Precedence::new(1, Standing::Alive, 0);
+        Table::new(HashKey::for_cluster("t"), facts(9999), alive)
+    }
+
+    #[test]
+    fn a_pass_probes_each_live_peer_once_through_churn() {
+        let mut rng = Rng::from_u64(5);
+        let mut t = table();
+        let now = Time::from_secs(1);
+        let alive = |i| Precedence::new(i, Standing::Alive, 0);
+        let mut gap: BTreeMap<Slot, usize> = BTreeMap::new();
+        for i in 0..50 {
+            gap.insert(t.insert(facts(i), alive(1), now, &mut rng), 0);
+        }
+        for round in 0..5_000 {
+            let slot = t.next_to_probe(&mut rng).unwrap();
+            for (&other, g) in gap.iter_mut() {
+                *g = if other == slot { 0 } else { *g + 1 };
+                assert!(*g <= 130, "slot {other} waited {g}: 2n - 1 is 99, the rest is churn");
+            }
+            if round % 7 == 0 {
+                let victim = *gap.keys().nth(rng.index(gap.len())).unwrap();
+                let f = t.facts(victim).clone();
+                let inc = t.incarnation(victim);
+                t.update(victim, f.clone(), Precedence::new(inc, Standing::Failed, 0), now, &mut rng);
+                assert!(!t.live().contains(&victim) && t.lost().contains(&victim));
+                t.update(victim, f, alive(inc + 1), now, &mut rng);
+                gap.insert(victim, 0);
+                assert!(t.live().contains(&victim) && !t.lost().contains(&victim));
+            }
+        }
+        let distinct: BTreeSet<_> = t.live().iter().collect();
+        assert_eq!(distinct.len(), 50);
+    }
+
+    #[test]
+    fn fingerprint_depends_on_the_set_alone() {
+        let mut rng = Rng::from_u64(6);
+        let now = Time::from_secs(1);
+        let (mut a, mut b) = (table(), table());
+        let alive = Precedence::new(1, Standing::Alive, 0);
+        for i in 0..20 {
+            a.insert(facts(i), alive, now, &mut rng);
+            b.insert(facts(19 - i), alive, now, &mut rng);
+        }
+        assert_eq!(a.fingerprint(), b.fingerprint());
+        assert_eq!(a.bucket_prints(16), b.bucket_prints(16));
+        let slot = a.find(facts(3).id).unwrap();
+        a.forget(slot);
+        assert_ne!(a.fingerprint(), b.fingerprint());
+        a.insert(facts(3), alive, now, &mut rng);
+        assert_eq!(a.fingerprint(), b.fingerprint());
+    }
+
+    #[test]
+    fn a_place_stays_small() {
+        assert!(size_of::<Place>() <= 56, "{}", size_of::<Place>());
+    }
+}

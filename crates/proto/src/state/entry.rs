@@ -1,0 +1,221 @@
+//! Decides what one replicated entry is, how it is encoded, and which of two wins.
+
+use std::sync::Arc;
+
+use crate::base::clocks::{Dot, Hlc};
+use crate::base::hash::{HashKey, domain};
+use crate::base::id::NodeId;
+use crate::limits::{KEY_BYTES_MAX, KEYSPACE_BYTES_MAX, SUPERSEDED_MAX, VALUE_BYTES_MAX, WRITES_PER_COMMAND_MAX};
+use crate::wire::codec::{
+    DecodeError, Decoded, Reader, put_bytes, put_dot, put_id, put_u32, put_u64, put_varint,
+};
+use crate::wire::frame::{kind, put_frame};
+
+/// One key's replicated value. A delete is an entry like any other, without a value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    pub keyspace: Arc<str>,
+    pub key: Arc<[u8]>,
+    pub value: Option<Arc<[u8]>>,
+    pub stamp: Hlc,
+    pub dot: Dot,
+    /// Of a group written together: the first sequence number and how many. A lone write is (seq, 1).
+    pub group: (u64, u64),
+    pub superseded: Superseded,
+    /// Fields of later versions: kept and forwarded, not understood.
+    pub extra: Box<[u8]>,
+}
+
+const TOMBSTONE: u8 = 1;
+const GROUP: u8 = 2;
+
+impl Entry {
+    /// Last writer wins by (stamp, origin, sequence): total, so ties cannot diverge (row D3).
+    pub fn beats(&self, other: &Entry) -> bool {
+        (self.stamp, self.dot) > (other.stamp, other.dot)
+    }
+
+    pub fn put(&self, out: &mut Vec<u8>, key: &HashKey) {
+        put_frame(out, kind::ENTRY, |out| self.put_body(out, key));
+    }
+
+    pub fn put_body(&self, out: &mut Vec<u8>, key: &HashKey) {
+        let grouped = self.group.1 > 1;
+        let tombstone = if self.value.is_none() { TOMBSTONE } else { 0 };
+        out.push(tombstone | if grouped { GROUP } else { 0 });
+        put_u32(out, self.checksum(key));
+        put_bytes(out, self.keyspace.as_bytes());
+        put_bytes(out, &self.key);
+        put_u64(out, self.stamp.0);
+        put_dot(out, self.dot);
+        if grouped {
+            put_varint(out, self.dot.seq - self.group.0);
+            put_varint(out, self.group.1);
+        }
+        put_bytes(out, self.value.as_deref().unwrap_or_default());
+        self.superseded.put(out);
+        out.extend_from_slice(&self.extra);
+    }
+
+    /// `None`: the entry's own checksum does not hold.
+    pub fn decode(body: &[u8], key: &HashKey) -> Decoded<Option<Entry>> {
+        let mut r = Reader::new(body);
+        let flags = r.u8("entry flags")?;
+        let sum = r.u32("entry checksum")?;
+        let keyspace = r.text(KEYSPACE_BYTES_MAX, "keyspace")?;
+        let entry_key = r.bytes(KEY_BYTES_MAX, "key")?;
+        if keyspace.is_empty() || entry_key.is_empty() {
+            return Err(DecodeError::Invalid("key"));
+        }
+        let stamp = r.hlc("stamp")?;
+        let dot = r.dot("dot")?;
+        if dot.seq == 0 {
+            return Err(DecodeError::Invalid("dot"));
+        }
+        let group = if flags & GROUP != 0 {
+            let before = r.varint("group offset")?;
+            let len = r.varint("group length")?;
+            if before >= len || before >= dot.seq || len > WRITES_PER_COMMAND_MAX as u64 {
+                return Err(DecodeError::Invalid("group"));
+            }
+            (dot.seq - before, len)
+        } else {
+            (dot.seq, 1)
+        };
+        let value = r.bytes(VALUE_BYTES_MAX, "value")?;
+        let entry = Entry {
+            keyspace: keyspace.into(),
+            key: entry_key.into(),
+            value: (flags & TOMBSTONE == 0).then(|| value.into()),
+            stamp,
+            dot,
+            group,
+            superseded: Superseded::decode(&mut r)?,
+            extra: r.rest().into(),
+        };
+        Ok((entry.checksum(key) == sum).then_some(entry))
+    }
+
+    /// Over what the writer wrote; what later holders add (`superseded`) is not in it.
+    fn checksum(&self, key: &HashKey) -> u32 {
+        key.short(
+            domain::ENTRY,
+            &[
+                self.keyspace.as_bytes(),
+                &self.key,
+                &self.stamp.0.to_le_bytes(),
+                &self.dot.origin.0,
+                &self.dot.seq.to_le_bytes(),
+                &[u8::from(self.value.is_some())],
+                self.value.as_deref().unwrap_or_default(),
+                &self.extra,
+            ],
+        )
+    }
+
+    /// The element that stands for this entry in the state fingerprint.
+    pub fn print(&self, key: &HashKey) -> u128 {
+        key.wide(
+            domain::ENTRY_PRINT,
+            &[
+                self.keyspace.as_bytes(),
+                &self.key,
+                &self.stamp.0.to_le_bytes(),
+                &self.dot.origin.0,
+                &self.dot.seq.to_le_bytes(),
+                self.value.as_deref().unwrap_or_default(),
+            ],
+        )
+    }
+}
+
+/// Writes that this entry has overwritten where it has been: whoever applies it counts them as
+/// applied too, else every hot key leaves holes everywhere. Ranges of one origin's sequence, newest
+/// last; the oldest are dropped beyond [`SUPERSEDED_MAX`] and left to reconciliation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Superseded(Vec<(NodeId, u64, u64)>);
+
+impl Superseded {
+    pub fn add(&mut self, dot: Dot) {
+        self.add_range(dot.origin, dot.seq, dot.seq);
+    }
+
+    pub fn add_range(&mut self, origin: NodeId, from: u64, to: u64) {
+        if let Some(known) =
+            self.0.iter_mut().find(|(o, a, b)| *o == origin && from <= *b + 1 && *a <= to + 1)
+        {
+            known.1 = known.1.min(from);
+            known.2 = known.2.max(to);
+            return;
+        }
+        if self.0.len() == SUPERSEDED_MAX {
+            self.0.remove(0);
+        }
+        self.0.push((origin, from, to));
+    }
+
+    pub fn join(&mut self, other: &Superseded) {
+        for &(origin, from, to) in &other.0 {
+            self.add_range(origin, from, to);
+        }
+    }
+
+    pub fn covers(&self, dot: Dot) -> bool {
+        self.0.iter().any(|&(o, a, b)| o == dot.origin && a <= dot.seq && dot.seq <= b)
+    }
+
+    pub fn ranges(&self) -> impl Iterator<Item = (NodeId, u64, u64)> + '_ {
+        self.0.iter().copied()
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.0.len() as u64);
+        for &(origin, from, to) in &self.0 {
+            put_id(out, origin);
+            put_varint(out, from);
+            put_varint(out, to - from);
+        }
+    }
+
+    fn decode(r: &mut Reader<'_>) -> Decoded<Superseded> {
+        let mut superseded = Superseded::default();
+        for _ in 0..r.count(SUPERSEDED_MAX, 18, "superseded")? {
+            let origin = r.id("superseded origin")?;
+            let from = r.varint("superseded from")?;
+            let to = from.checked_add(r.varint("superseded length")?);
+            let (Some(to), true) = (to, from > 0) else {
+                return Err(DecodeError::Invalid("superseded"));
+            };
+            superseded.0.push((origin, from, to));
+        }
+        Ok(superseded)
+    }
+}
+
+/// Announces an entry too large for a datagram: whoever lacks it fetches it by stream.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Advert<'a> {
+    pub keyspace: &'a str,
+    pub key: &'a [u8],
+    pub dot: Dot,
+}
+
+impl<'a> Advert<'a> {
+    /// The same bytes serve as announcement (`ADVERT`) and as request (`FETCH`).
+    pub fn put(&self, out: &mut Vec<u8>, frame: u8) {
+        put_frame(out, frame, |out| {
+            put_bytes(out, self.keyspace.as_bytes());
+            put_bytes(out, self.key);
+            put_dot(out, self.dot);
+        });
+    }
+
+    pub fn decode(body: &'a [u8]) -> Decoded<Advert<'a>> {
+        let mut r = Reader::new(body);
+        Ok(Advert {
+            keyspace: r.text(KEYSPACE_BYTES_MAX, "keyspace")?,
+            key: r.bytes(KEY_BYTES_MAX, "key")?,
+            dot: r.dot("dot")?,
+        })
+    }
+}

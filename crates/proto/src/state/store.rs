@@ -1,0 +1,514 @@
+//! Decides what is kept of all entries: merge on arrival, the vector of applied writes, the apply
+//! order that sessions walk, and what has to go to the disk with it.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::entry::{Entry, Superseded};
+use crate::base::clocks::{Dot, VersionVector};
+use crate::base::hash::{Fingerprint, HashKey, domain};
+use crate::base::id::NodeId;
+use crate::limits::{ENTRIES_MAX, KEYSPACES_MAX};
+
+/// Where an entry sits; stable while the key exists, which is for ever.
+pub type EntrySlot = u32;
+
+/// A kept entry and its places in the orders.
+#[derive(Debug)]
+pub struct Kept {
+    pub entry: Entry,
+    /// Position in the apply order: an overwrite moves its key to the tail.
+    pub applied: u64,
+    /// Position at which the key first appeared here.
+    pub created: u64,
+}
+
+/// What became of an entry that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It is the key's value now.
+    Won(EntrySlot),
+    /// Fresh, but a concurrent or later write stands. `discarded`: it was concurrent.
+    Lost { discarded: bool },
+    /// Applied before.
+    Stale,
+    /// Part of a group whose rest has not come yet: readers never see half a group.
+    Staged,
+    /// No room: a hole, asked for again.
+    Full,
+}
+
+#[derive(Debug)]
+pub struct Store {
+    key: HashKey,
+    keyspaces: BTreeMap<Arc<str>, BTreeMap<Arc<[u8]>, EntrySlot>>,
+    entries: Vec<Kept>,
+    by_order: BTreeMap<u64, EntrySlot>,
+    next_order: u64,
+    vector: VersionVector,
+    live: usize,
+    /// Concurrent writes that last-writer-wins has discarded here, both ways.
+    pub conflicts: u64,
+    entry_print: Fingerprint,
+    vector_print: Fingerprint,
+    staged: BTreeMap<(NodeId, u64), Vec<Entry>>,
+    staged_count: usize,
+    /// Keys and origins whose disk form is behind; drained into one transaction per step.
+    dirty_entries: Vec<EntrySlot>,
+    dirty_origins: Vec<NodeId>,
+    track_dirty: bool,
+}
+
+/// Entries of incomplete groups held at once. More: the oldest group is dropped and asked for again.
+const STAGED_MAX: usize = 1024;
+
+impl Store {
+    pub fn new(key: HashKey, durable: bool) -> Store {
+        Store {
+            key,
+            keyspaces: BTreeMap::new(),
+            entries: Vec::new(),
+            by_order: BTreeMap::new(),
+            next_order: 1,
+            vector: VersionVector::default(),
+            live: 0,
+            conflicts: 0,
+            entry_print: Fingerprint::default(),
+            vector_print: Fingerprint::default(),
+            staged: BTreeMap::new(),
+            staged_count: 0,
+            dirty_entries: Vec::new(),
+            dirty_origins: Vec::new(),
+            track_dirty: durable,
+        }
+    }
+
+    /// Merges one entry off the wire. `won` is called for each entry that became visible, in
+    /// order; more than one where it completes a group. `force` ignores that the vector covers it,
+    /// for a comparison in full after a fault.
+    pub fn receive(&mut self, entry: Entry, force: bool, won: &mut dyn FnMut(EntrySlot)) -> Applied {
+        if self.vector.covers(entry.dot) && !force {
+            return Applied::Stale;
+        }
+        if entry.group.1 > 1 && !force {
+            return self.stage(entry, won);
+        }
+        let applied = self.apply(entry);
+        if let Applied::Won(slot) = applied {
+            won(slot);
+        }
+        applied
+    }
+
+    /// Merges a complete entry: own writes, lone remote ones, groups as a whole.
+    pub fn apply(&mut self, entry: Entry) -> Applied {
+        if !self.has_room(&entry) {
+            return Applied::Full;
+        }
+        self.cover(&entry);
+        let Some(slot) = self.slot(&entry.keyspace, &entry.key) else {
+            return Applied::Won(self.insert(entry));
+        };
+        let standing = &mut self.entries[slot as usize].entry;
+        if standing.dot == entry.dot {
+            standing.superseded.join(&entry.superseded);
+            return Applied::Stale;
+        }
+        if !entry.beats(standing) {
+            let discarded = !standing.superseded.covers(entry.dot);
+            standing.superseded.join(&entry.superseded);
+            standing.superseded.add(entry.dot);
+            self.conflicts += u64::from(discarded);
+            self.touch(slot);
+            return Applied::Lost { discarded };
+        }
+        let discarded = !entry.superseded.covers(standing.dot);
+        self.conflicts += u64::from(discarded);
+        self.replace(slot, entry);
+        Applied::Won(slot)
+    }
+
+    /// The other end of a closed session has applied all of `prefixes`, and so have we now.
+    pub fn join(&mut self, prefixes: &[(NodeId, u64)], won: &mut dyn FnMut(EntrySlot)) {
+        self.release_groups(prefixes, won);
+        for &(origin, upto) in prefixes {
+            let before = self.vector.upto(origin);
+            self.vector.join_origin(origin, upto);
+            self.vector_moved(origin, before);
+        }
+    }
+
+    /// Own sequence numbers that were given out and will never name a write: the disk refused it.
+    pub fn void(&mut self, origin: NodeId, from: u64, to: u64) {
+        let before = self.vector.upto(origin);
+        self.vector.add_range(origin, from, to);
+        self.vector_moved(origin, before);
+    }
+
+    /// Restores what the disk kept; nothing of it is dirty.
+    pub fn restore_entry(&mut self, entry: Entry) {
+        let track = std::mem::take(&mut self.track_dirty);
+        if self.slot(&entry.keyspace, &entry.key).is_none() {
+            self.insert(entry);
+        }
+        self.track_dirty = track;
+    }
+
+    pub fn restore_origin(&mut self, origin: NodeId, upto: u64, beyond: &[(u64, u64)]) {
+        let track = std::mem::take(&mut self.track_dirty);
+        let before = self.vector.upto(origin);
+        self.vector.join_origin(origin, upto);
+        for &(from, to) in beyond {
+            self.vector.add_range(origin, from, to);
+        }
+        self.vector_moved(origin, before);
+        self.track_dirty = track;
+    }
+
+    /// Entries and origins that the disk does not have yet; empties the lists.
+    pub fn take_dirty(&mut self) -> (Vec<EntrySlot>, Vec<NodeId>) {
+        let mut entries = std::mem::take(&mut self.dirty_entries);
+        let mut origins = std::mem::take(&mut self.dirty_origins);
+        entries.sort_unstable();
+        entries.dedup();
+        origins.sort_unstable();
+        origins.dedup();
+        (entries, origins)
+    }
+
+    pub fn is_dirty(&self) -> bool {
+        !self.dirty_entries.is_empty() || !self.dirty_origins.is_empty()
+    }
+
+    // Readings.
+
+    pub fn find(&self, keyspace: &str, key: &[u8]) -> Option<&Kept> {
+        self.slot(keyspace, key).map(|slot| &self.entries[slot as usize])
+    }
+
+    pub fn slot(&self, keyspace: &str, key: &[u8]) -> Option<EntrySlot> {
+        self.keyspaces.get(keyspace)?.get(key).copied()
+    }
+
+    pub fn kept(&self, slot: EntrySlot) -> &Kept {
+        &self.entries[slot as usize]
+    }
+
+    /// Entries of a keyspace whose key starts with `prefix`, in key order, deletes included.
+    pub fn with_prefix<'a>(&'a self, keyspace: &str, prefix: &[u8]) -> impl Iterator<Item = &'a Kept> + 'a {
+        let from: Arc<[u8]> = prefix.into();
+        let wanted = from.clone();
+        self.keyspaces
+            .get(keyspace)
+            .into_iter()
+            .flat_map(move |keys| keys.range((Bound::Included(from.clone()), Bound::Unbounded)))
+            .take_while(move |(key, _)| key.starts_with(&wanted))
+            .map(|(_, &slot)| &self.entries[slot as usize])
+    }
+
+    pub fn keyspaces(&self) -> impl Iterator<Item = &Arc<str>> + '_ {
+        self.keyspaces.keys()
+    }
+
+    /// Entries applied after `cursor`, in apply order.
+    pub fn since(&self, cursor: u64) -> impl Iterator<Item = &Kept> + '_ {
+        self.by_order
+            .range((Bound::Excluded(cursor), Bound::Unbounded))
+            .map(|(_, &slot)| &self.entries[slot as usize])
+    }
+
+    /// The last position of the apply order.
+    pub fn head(&self) -> u64 {
+        self.next_order - 1
+    }
+
+    pub fn vector(&self) -> &VersionVector {
+        &self.vector
+    }
+
+    /// Live entries, and all with the deletes.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.live, self.entries.len())
+    }
+
+    /// Over live entries and the vector; deletes are in the vector only.
+    pub fn print(&self) -> Fingerprint {
+        Fingerprint(self.entry_print.0.wrapping_add(self.vector_print.0))
+    }
+
+    pub fn has_room(&self, entry: &Entry) -> bool {
+        match self.keyspaces.get(&entry.keyspace) {
+            Some(keys) => self.entries.len() < ENTRIES_MAX || keys.contains_key(&entry.key),
+            None => self.keyspaces.len() < KEYSPACES_MAX && self.entries.len() < ENTRIES_MAX,
+        }
+    }
+
+    // Inside.
+
+    /// Keeps a part of a group until all parts are here or superseded.
+    fn stage(&mut self, entry: Entry, won: &mut dyn FnMut(EntrySlot)) -> Applied {
+        let id = (entry.dot.origin, entry.group.0);
+        let parts = self.staged.entry(id).or_default();
+        if parts.iter().any(|e| e.dot == entry.dot) {
+            return Applied::Staged;
+        }
+        parts.push(entry);
+        self.staged_count += 1;
+        let complete = {
+            let parts = &self.staged[&id];
+            let len = parts[0].group.1;
+            (id.1..id.1 + len).all(|seq| {
+                let dot = Dot { origin: id.0, seq };
+                self.vector.covers(dot) || parts.iter().any(|e| e.dot == dot)
+            })
+        };
+        if complete {
+            return self.release(id, won);
+        }
+        if self.staged_count > STAGED_MAX {
+            let oldest = *self.staged.keys().next().expect("something is staged");
+            self.staged_count -= self.staged.remove(&oldest).map_or(0, |p| p.len());
+        }
+        Applied::Staged
+    }
+
+    fn release(&mut self, id: (NodeId, u64), won: &mut dyn FnMut(EntrySlot)) -> Applied {
+        let mut parts = self.staged.remove(&id).unwrap_or_default();
+        self.staged_count -= parts.len();
+        if parts.iter().any(|e| !self.has_room(e)) {
+            return Applied::Full;
+        }
+        parts.sort_by_key(|e| e.dot.seq);
+        let mut last = Applied::Stale;
+        for part in parts {
+            last = self.apply(part);
+            if let Applied::Won(slot) = last {
+                won(slot);
+            }
+        }
+        last
+    }
+
+    /// At the close of a session the parts of a group that did not come are superseded: the peer
+    /// covers them and had nothing to send.
+    fn release_groups(&mut self, prefixes: &[(NodeId, u64)], won: &mut dyn FnMut(EntrySlot)) {
+        let done: Vec<(NodeId, u64)> = self
+            .staged
+            .iter()
+            .filter(|((origin, first), parts)| {
+                let end = first + parts[0].group.1 - 1;
+                prefixes.iter().any(|&(o, upto)| o == *origin && upto >= end)
+            })
+            .map(|(&id, _)| id)
+            .collect();
+        for id in done {
+            self.release(id, won);
+        }
+    }
+
+    /// Counts the entry's dot, and those that it superseded, as applied.
+    fn cover(&mut self, entry: &Entry) {
+        let before = self.vector.upto(entry.dot.origin);
+        self.vector.add(entry.dot);
+        self.vector_moved(entry.dot.origin, before);
+        self.cover_superseded(&entry.superseded);
+    }
+
+    fn cover_superseded(&mut self, superseded: &Superseded) {
+        for (origin, from, to) in superseded.ranges() {
+            let before = self.vector.upto(origin);
+            self.vector.add_range(origin, from, to);
+            self.vector_moved(origin, before);
+        }
+    }
+
+    fn vector_moved(&mut self, origin: NodeId, before: u64) {
+        if self.track_dirty {
+            self.dirty_origins.push(origin);
+        }
+        let after = self.vector.upto(origin);
+        if after == before {
+            return;
+        }
+        let print = |upto: u64| self.key.wide(domain::VECTOR_PRINT, &[&origin.0, &upto.to_le_bytes()]);
+        if before > 0 {
+            self.vector_print -= print(before);
+        }
+        self.vector_print += print(after);
+    }
+
+    fn insert(&mut self, entry: Entry) -> EntrySlot {
+        let slot = self.entries.len() as EntrySlot;
+        let keys = self.keyspaces.entry(entry.keyspace.clone()).or_default();
+        keys.insert(entry.key.clone(), slot);
+        self.count_in(&entry);
+        let order = self.append(slot);
+        self.entries.push(Kept { entry, applied: order, created: order });
+        self.touch(slot);
+        slot
+    }
+
+    fn replace(&mut self, slot: EntrySlot, mut entry: Entry) {
+        let kept = &self.entries[slot as usize];
+        entry.superseded.join(&kept.entry.superseded);
+        entry.superseded.add(kept.entry.dot);
+        // One allocation of the key serves the map and all its values.
+        entry.key = kept.entry.key.clone();
+        entry.keyspace = kept.entry.keyspace.clone();
+        let (old_order, old_live) = (kept.applied, kept.entry.value.is_some());
+        if old_live {
+            let print = kept.entry.print(&self.key);
+            self.entry_print -= print;
+            self.live -= 1;
+        }
+        self.by_order.remove(&old_order);
+        self.count_in(&entry);
+        let order = self.append(slot);
+        let kept = &mut self.entries[slot as usize];
+        kept.entry = entry;
+        kept.applied = order;
+        self.touch(slot);
+    }
+
+    fn count_in(&mut self, entry: &Entry) {
+        if entry.value.is_some() {
+            self.entry_print += entry.print(&self.key);
+            self.live += 1;
+        }
+    }
+
+    fn append(&mut self, slot: EntrySlot) -> u64 {
+        let order = self.next_order;
+        self.next_order += 1;
+        self.by_order.insert(order, slot);
+        order
+    }
+
+    fn touch(&mut self, slot: EntrySlot) {
+        if self.track_dirty {
+            self.dirty_entries.push(slot);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clocks::Hlc;
+    use crate::base::rng::Rng;
+
+    fn store() -> Store {
+        Store::new(HashKey::for_cluster("s"), false)
+    }
+
+    fn entry(origin: u128, seq: u64, key: u64, stamp: u64, value: Option<u8>) -> Entry {
+        Entry {
+            keyspace: "kv".into(),
+            key: key.to_le_bytes().as_slice().into(),
+            value: value.map(|v| [v].as_slice().into()),
+            stamp: Hlc(stamp),
+            dot: Dot { origin: NodeId::from_u128(origin), seq },
+            group: (seq, 1),
+            superseded: Superseded::default(),
+            extra: Box::default(),
+        }
+    }
+
+    fn apply_all(entries: &[Entry]) -> Store {
+        let mut s = store();
+        for e in entries {
+            s.receive(e.clone(), false, &mut |_| {});
+        }
+        s
+    }
+
+    /// Rules 1 and 4, rows D1 and D3: any order and any repetition of a log of writes with ties gives
+    /// the same live state, vector and fingerprint.
+    #[test]
+    fn merge_is_commutative_associative_and_idempotent() {
+        let mut rng = Rng::from_u64(11);
+        for _ in 0..400 {
+            let mut seqs = [0u64; 3];
+            let mut log: Vec<Entry> = (0..24)
+                .map(|_| {
+                    let origin = rng.index(3);
+                    seqs[origin] += 1;
+                    let value = rng.chance(0.7).then(|| rng.below(4) as u8);
+                    entry(origin as u128, seqs[origin], rng.below(4), 1 + rng.below(6), value)
+                })
+                .collect();
+            let reference = apply_all(&log);
+            log.extend(log.clone());
+            rng.shuffle(&mut log);
+            let other = apply_all(&log);
+            assert_eq!(reference.print(), other.print());
+            assert_eq!(reference.vector(), other.vector());
+            assert_eq!(reference.counts(), other.counts());
+        }
+    }
+
+    #[test]
+    fn a_successor_covers_what_it_superseded() {
+        let mut a = store();
+        for seq in 1..=5 {
+            a.receive(entry(1, seq, 9, seq, Some(1)), false, &mut |_| {});
+        }
+        let last = a.find("kv", &9u64.to_le_bytes()).unwrap().entry.clone();
+        let mut b = store();
+        b.receive(last, false, &mut |_| {});
+        assert_eq!(a.vector(), b.vector());
+        assert_eq!(a.print(), b.print());
+        assert_eq!(b.receive(entry(1, 3, 9, 3, Some(1)), false, &mut |_| {}), Applied::Stale);
+    }
+
+    #[test]
+    fn concurrent_writes_are_counted_causal_ones_are_not() {
+        let mut a = store();
+        a.apply(entry(1, 1, 9, 5, Some(1)));
+        a.apply(entry(2, 1, 9, 6, Some(2)));
+        assert_eq!(a.conflicts, 1);
+        let mut causal = entry(1, 2, 9, 7, Some(3));
+        causal.superseded.add(Dot { origin: NodeId::from_u128(2), seq: 1 });
+        a.apply(causal);
+        assert_eq!(a.conflicts, 1);
+    }
+
+    #[test]
+    fn a_deleted_key_stays_deleted_whatever_comes_late() {
+        let mut a = store();
+        a.apply(entry(1, 1, 9, 5, Some(1)));
+        a.apply(entry(1, 2, 9, 6, None));
+        assert_eq!(a.counts().0, 0);
+        assert_eq!(a.receive(entry(1, 1, 9, 5, Some(1)), false, &mut |_| {}), Applied::Stale);
+        assert_eq!(a.receive(entry(2, 1, 9, 4, Some(1)), false, &mut |_| {}), Applied::Lost { discarded: true });
+        assert_eq!(a.counts().0, 0);
+    }
+
+    /// Row D12: readers never see half a group.
+    #[test]
+    fn a_group_becomes_visible_as_a_whole() {
+        let part = |seq| Entry { group: (1, 3), ..entry(1, seq, seq, 5, Some(1)) };
+        let mut a = store();
+        let mut seen = Vec::new();
+        for seq in [3, 1] {
+            assert_eq!(a.receive(part(seq), false, &mut |s| seen.push(s)), Applied::Staged);
+            assert_eq!((a.counts().0, a.vector().upto(NodeId::from_u128(1))), (0, 0));
+        }
+        a.receive(part(2), false, &mut |s| seen.push(s));
+        assert_eq!((a.counts().0, seen.len(), a.vector().upto(NodeId::from_u128(1))), (3, 3, 3));
+    }
+
+    #[test]
+    fn a_session_walks_changes_only() {
+        let mut a = store();
+        for seq in 1..=10 {
+            a.apply(entry(1, seq, seq, seq, Some(1)));
+        }
+        let head = a.head();
+        a.apply(entry(1, 11, 4, 11, Some(2)));
+        let changed: Vec<_> = a.since(head).map(|k| k.entry.dot.seq).collect();
+        assert_eq!(changed, [11]);
+        assert_eq!(a.since(0).count(), 10);
+    }
+}
