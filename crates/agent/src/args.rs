@@ -1,0 +1,297 @@
+//! Decides the command line: every subcommand, flag and its default.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+pub(crate) const HTTP_ADDR_DEFAULT: &str = "http://127.0.0.1:8500";
+
+/// Gossip: membership, failure detection and shared keys without a coordinator.
+#[derive(Parser, Debug)]
+#[command(name = "tidings", version, max_term_width = 100)]
+pub(crate) struct Args {
+    /// Where the agent answers HTTP, for the commands that talk to one.
+    #[arg(long, global = true, env = "TIDINGS_HTTP_ADDR", default_value = HTTP_ADDR_DEFAULT)]
+    #[arg(value_name = "URL", hide_env_values = true)]
+    pub(crate) http_addr: String,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Start a cluster on this machine and show what it does, step by step.
+    Demo(Demo),
+    /// Run an agent in the foreground.
+    Agent(Agent),
+    /// List the members of the cluster.
+    Members(Json),
+    /// Show the state of this agent on one screen.
+    Status(Json),
+    /// Explain what is known about a member and why it is doubted or gone.
+    Why(Why),
+    /// Make the agent join a cluster through one of its nodes.
+    Join(Join),
+    /// Make the agent leave the cluster and end.
+    Leave,
+    /// Declare a failed member as left.
+    ForceLeave(ForceLeave),
+    /// Read and write replicated keys.
+    #[command(subcommand)]
+    Kv(Kv),
+    /// Read and change the tags of the agent's node.
+    #[command(subcommand)]
+    Tags(Tags),
+    /// Send an event to all nodes.
+    Event(Event),
+    /// Print what happens in the cluster as it happens.
+    Monitor(Monitor),
+    /// Show how the settings of an agent come about.
+    #[command(subcommand)]
+    Config(Config),
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Json {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Demo {
+    /// How many agents to start.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(3..=50))]
+    pub(crate) nodes: u16,
+    /// End after the last step, also on a terminal.
+    #[arg(long)]
+    pub(crate) exit: bool,
+}
+
+/// Settings of an agent. Their values are checked in `config`, the same way for every source.
+#[derive(clap::Args, Debug, Default, Clone)]
+pub(crate) struct Agent {
+    /// TOML file with settings; flags and TIDINGS_* variables override it.
+    #[arg(long, env = "TIDINGS_CONFIG", value_name = "FILE", hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Name of the node, unique in the cluster [default: the host name].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Address for gossip, UDP and TCP [default: 0.0.0.0:7946].
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) bind: Option<String>,
+    /// Address that others reach this node at [default: the bound one].
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) advertise: Option<String>,
+    /// Address for HTTP [default: 127.0.0.1:8500].
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) http: Option<String>,
+    /// Address for DNS: only "off" in this version [default: off].
+    #[arg(long, value_name = "off")]
+    pub(crate) dns: Option<String>,
+    /// A node to join through, tried for ever; may be repeated.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) join: Vec<String>,
+    /// Set of defaults: local, lan or wan [default: lan].
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) profile: Option<String>,
+    /// Directory for identity and keys; without one nothing is written to disk.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<String>,
+    /// A tag of this node; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) tag: Vec<String>,
+    /// Name of the cluster; nodes of others are refused [default: tidings].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Option<String>,
+    /// off, error, warn, info, debug or trace [default: info].
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+    /// File of keys: not in this version.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keyring: Option<String>,
+    /// End when the process of this id, which must be the parent, ends.
+    #[arg(long, hide = true, value_name = "PID")]
+    pub(crate) die_with_parent: Option<u32>,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Why {
+    /// Name or id of the member.
+    pub(crate) node: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Join {
+    /// Addresses of nodes, HOST:PORT; the port is 7946 if left out.
+    #[arg(required = true, value_name = "ADDR")]
+    pub(crate) addrs: Vec<String>,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct ForceLeave {
+    /// Name of the failed member.
+    pub(crate) name: String,
+    /// Also retire its identity for ever; writes that only it held are lost.
+    #[arg(long)]
+    pub(crate) prune: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Kv {
+    /// Print the value of a key.
+    Get {
+        key: OsString,
+        #[arg(long, default_value = "kv", value_name = "NAME")]
+        keyspace: String,
+        /// Print the whole entry as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a key.
+    Put {
+        key: OsString,
+        /// The value; "-" reads standard input.
+        #[arg(required_unless_present = "file", conflicts_with = "file")]
+        value: Option<OsString>,
+        /// Read the value from a file.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        #[arg(long, default_value = "kv", value_name = "NAME")]
+        keyspace: String,
+    },
+    /// Delete a key.
+    Delete {
+        key: OsString,
+        /// Delete every key that starts with it.
+        #[arg(long)]
+        recurse: bool,
+        #[arg(long, default_value = "kv", value_name = "NAME")]
+        keyspace: String,
+    },
+    /// List the keys that start with a prefix.
+    List {
+        #[arg(default_value = "")]
+        prefix: OsString,
+        #[arg(long, default_value = "kv", value_name = "NAME")]
+        keyspace: String,
+        /// Print the entries as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print every change of the keys that start with a prefix.
+    Watch {
+        #[arg(default_value = "")]
+        prefix: OsString,
+        #[arg(long, default_value = "kv", value_name = "NAME")]
+        keyspace: String,
+        /// Print one JSON object per line.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Tags {
+    /// Set tags.
+    Set {
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        tags: Vec<String>,
+    },
+    /// Remove tags.
+    Unset {
+        #[arg(required = true, value_name = "KEY")]
+        keys: Vec<String>,
+    },
+    /// List the tags.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Event {
+    pub(crate) name: String,
+    /// At most 800 bytes; "-" reads standard input.
+    #[arg(default_value = "")]
+    pub(crate) payload: OsString,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Monitor {
+    /// Only these kinds, separated by commas: member, event, key, alarm.
+    #[arg(long, value_name = "KINDS")]
+    pub(crate) types: Option<String>,
+    /// Print one JSON object per line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Config {
+    /// Print every setting, its value and where the value comes from.
+    Show {
+        #[command(flatten)]
+        agent: Box<Agent>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Reads the command line. Help and version are answered here; misuse is one line and exit 2.
+pub(crate) fn parse() -> Result<Args, ExitCode> {
+    let error = match Args::try_parse() {
+        Ok(args) => return Ok(args),
+        Err(error) => error,
+    };
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            return Err(ExitCode::SUCCESS);
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+        }
+        _ => crate::complain(&one_line(&error.render().to_string())),
+    }
+    Err(ExitCode::from(2))
+}
+
+/// What clap says before it repeats the usage, on one line.
+fn one_line(rendered: &str) -> String {
+    let lines: Vec<&str> = rendered
+        .lines()
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"))
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    lines.join(" ").trim_start_matches("error: ").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn misuse_is_one_line() {
+        let error = Args::try_parse_from(["tidings", "agent", "--nope"]).unwrap_err();
+        assert!(one_line(&error.to_string()).starts_with("unexpected argument '--nope' found"));
+        let error = Args::try_parse_from(["tidings", "kv", "put", "k"]).unwrap_err();
+        assert!(!one_line(&error.to_string()).contains('\n'));
+    }
+}

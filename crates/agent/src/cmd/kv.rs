@@ -1,0 +1,152 @@
+//! Decides how keys and values of any bytes pass between the agent, arguments and pipes.
+
+use std::ffi::OsStr;
+use std::io::IsTerminal;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use hyper::body::Bytes;
+use hyper::{Method, StatusCode};
+use serde::Deserialize;
+
+use super::{block_on, print, print_json, print_line, read_json, read_stdin};
+use crate::Failure;
+use crate::args::Kv;
+use crate::client::{Client, segment, segment_of_bytes};
+
+pub(crate) fn run(agent: &Client, command: Kv) -> Result<(), Failure> {
+    match command {
+        Kv::Get { key, keyspace, json } => fetch(agent, &keyspace, &key, json),
+        Kv::Put { key, value, file, keyspace } => {
+            let value = match (value, file) {
+                (_, Some(file)) => read_file(&file)?,
+                (Some(value), None) if value == "-" => read_stdin()?,
+                (Some(value), None) => value.into_vec(),
+                (None, None) => Vec::new(),
+            };
+            block_on(agent.put(&path(&keyspace, &key), value)).map(|_| ())
+        }
+        Kv::Delete { key, recurse, keyspace } => {
+            let query = if recurse { "?recurse" } else { "" };
+            block_on(agent.delete(&format!("{}{query}", path(&keyspace, &key)))).map(|_| ())
+        }
+        Kv::List { prefix, keyspace, json } => list(agent, &keyspace, &prefix, json),
+        Kv::Watch { prefix, keyspace, json } => {
+            block_on(watch(agent, &keyspace, prefix.as_bytes(), json))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entry {
+    key: String,
+    #[serde(rename = "KeyB64")]
+    key_b64: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct KeyChange {
+    keyspace: String,
+    key: Option<String>,
+    #[serde(rename = "KeyB64")]
+    key_b64: Option<String>,
+    value: Option<String>,
+}
+
+fn fetch(agent: &Client, keyspace: &str, key: &OsStr, json: bool) -> Result<(), Failure> {
+    let query = if json { "" } else { "?raw" };
+    let url = format!("{}{query}", path(keyspace, key));
+    let answer = block_on(agent.answer(Method::GET, &url, Bytes::new()))?;
+    match answer.status {
+        StatusCode::NOT_FOUND => {
+            Err(Failure::Failed(format!("key {}: not found", shown(key.as_bytes()))))
+        }
+        status if !status.is_success() => {
+            Err(Failure::Failed(String::from_utf8_lossy(&answer.body).into_owned()))
+        }
+        _ if json => print_json(&answer.body),
+        _ => {
+            print(&answer.body)?;
+            let line_end = std::io::stdout().is_terminal() && !answer.body.ends_with(b"\n");
+            if line_end { print(b"\n") } else { Ok(()) }
+        }
+    }
+}
+
+fn list(agent: &Client, keyspace: &str, prefix: &OsStr, json: bool) -> Result<(), Failure> {
+    let url = format!("{}?recurse", path(keyspace, prefix));
+    let answer = block_on(agent.answer(Method::GET, &url, Bytes::new()))?;
+    let body = match answer.status {
+        StatusCode::NOT_FOUND => Bytes::from_static(b"[]"),
+        status if status.is_success() => answer.body,
+        _ => return Err(Failure::Failed(String::from_utf8_lossy(&answer.body).into_owned())),
+    };
+    if json {
+        return print_json(&body);
+    }
+    let entries: Vec<Entry> = read_json(&body)?;
+    for entry in entries {
+        print_line(&shown(&key_bytes(Some(entry.key), entry.key_b64)))?;
+    }
+    Ok(())
+}
+
+async fn watch(agent: &Client, keyspace: &str, prefix: &[u8], json: bool) -> Result<(), Failure> {
+    let mut events = agent.events("/v1/tidings/watch?types=key").await?;
+    loop {
+        let line = events.next().await?;
+        if line.starts_with(b"{\"type\":\"lagged\"") {
+            print_note("some changes were missed: list the keys again");
+            continue;
+        }
+        if !line.starts_with(b"{\"type\":\"key\"") {
+            continue;
+        }
+        let change: KeyChange = read_json(&line)?;
+        let key = key_bytes(change.key, change.key_b64);
+        if change.keyspace != keyspace || !key.starts_with(prefix) {
+            continue;
+        }
+        if json {
+            print_json(&line)?;
+        } else {
+            let value = change.value.map(|value| BASE64_STANDARD.decode(value).unwrap_or_default());
+            match value {
+                Some(value) => print_line(&format!("{} = {}", shown(&key), shown(&value)))?,
+                None => print_line(&format!("{} deleted", shown(&key)))?,
+            }
+        }
+    }
+}
+
+fn print_note(text: &str) {
+    crate::complain(text);
+}
+
+fn key_bytes(key: Option<String>, key_b64: Option<String>) -> Vec<u8> {
+    match key_b64 {
+        Some(encoded) => BASE64_STANDARD.decode(encoded).unwrap_or_default(),
+        None => key.unwrap_or_default().into_bytes(),
+    }
+}
+
+/// Bytes for a terminal: text as it is, the rest escaped.
+fn shown(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => super::plain(text),
+        Err(_) => bytes.escape_ascii().to_string(),
+    }
+}
+
+fn path(keyspace: &str, key: &OsStr) -> String {
+    format!("/v1/tidings/kv/{}/{}", segment(keyspace), segment_of_bytes(key.as_bytes()))
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| {
+        Failure::Misuse(format!("--file {:?}: {error}: expected a readable file", path.display()))
+    })
+}

@@ -1,0 +1,82 @@
+//! Decides what all commands share: how they run, and how they print.
+
+pub(crate) mod agent;
+pub(crate) mod config;
+pub(crate) mod demo;
+pub(crate) mod event;
+pub(crate) mod force_leave;
+pub(crate) mod join;
+pub(crate) mod kv;
+pub(crate) mod leave;
+pub(crate) mod members;
+pub(crate) mod monitor;
+pub(crate) mod status;
+pub(crate) mod tags;
+pub(crate) mod why;
+
+use std::io::{ErrorKind, Read, Write};
+
+use serde::de::DeserializeOwned;
+
+use crate::Failure;
+
+/// Runs a command to its end on this thread.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("no runtime: {error}")))?
+        .block_on(work)
+}
+
+/// Writes to standard output, at once.
+fn print(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Failure::PipeClosed,
+        _ => Failure::Failed(format!("standard output: {error}")),
+    })
+}
+
+fn print_line(text: &str) -> Result<(), Failure> {
+    print(format!("{text}\n").as_bytes())
+}
+
+/// JSON of the agent, as it came, with a line end.
+fn print_json(json: &[u8]) -> Result<(), Failure> {
+    print(&[json, b"\n"].concat())
+}
+
+fn read_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(json)
+        .map_err(|error| Failure::Failed(format!("the agent's answer is not understood: {error}")))
+}
+
+fn read_stdin() -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .lock()
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::Failed(format!("standard input: {error}")))?;
+    Ok(bytes)
+}
+
+/// Columns under a header.
+fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(header.to_vec());
+    table.add_rows(rows);
+    table.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// Text of others for a terminal: control characters are escaped.
+fn plain(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            let escaped: Vec<char> =
+                if c.is_control() { c.escape_default().collect() } else { vec![c] };
+            escaped
+        })
+        .collect()
+}

@@ -1,0 +1,570 @@
+//! Decides every setting of the agent: its name, what it accepts, and which source wins
+//! (defaults < file < environment < flags).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tidings_proto::Config;
+use tidings_proto::limits::NAME_BYTES_MAX;
+use toml::de::{DeTable, DeValue};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::args::Agent;
+use crate::{Failure, duration, os};
+
+pub(crate) const GOSSIP_PORT_DEFAULT: u16 = 7946;
+
+/// What an agent runs with.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) name: String,
+    pub(crate) bind: SocketAddr,
+    pub(crate) advertise: Option<SocketAddr>,
+    pub(crate) http: SocketAddr,
+    pub(crate) join: Vec<String>,
+    pub(crate) profile: String,
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) log_level: LevelFilter,
+    pub(crate) gossip: Config,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Origin {
+    Default,
+    Profile(String),
+    File { path: PathBuf, line: usize },
+    Environment(String),
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::Profile(name) => write!(f, "profile {name}"),
+            Origin::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Origin::Environment(variable) => f.write_str(variable),
+            Origin::Flag(flag) => f.write_str(flag),
+        }
+    }
+}
+
+/// Settings with the origin of each that is not a default.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    pub(crate) settings: Settings,
+    origins: BTreeMap<String, Origin>,
+}
+
+/// One setting as text: how it is read and shown, whatever the source.
+struct Setting {
+    /// As in the file, with its section.
+    key: &'static str,
+    flag: Option<&'static str>,
+    expected: &'static str,
+    read: fn(&mut Settings, &str) -> Option<()>,
+    show: fn(&Settings) -> String,
+}
+
+/// One value from one source.
+struct Given {
+    key: String,
+    text: String,
+    origin: Origin,
+}
+
+/// A type of setting.
+trait Value: Sized {
+    const EXPECTED: &'static str;
+    fn read(text: &str) -> Option<Self>;
+    fn show(&self) -> String;
+}
+
+/// Reads all sources. Every error is one line: where, what, and what was expected.
+pub(crate) fn load(flags: &Agent) -> Result<Loaded, Failure> {
+    let mut given = Vec::new();
+    if let Some(path) = &flags.config {
+        given.extend(from_file(path)?);
+    }
+    given.extend(from_environment());
+    given.extend(from_flags(flags));
+    assemble(&given)
+}
+
+impl Loaded {
+    /// Every setting: key, value, origin.
+    pub(crate) fn rows(&self) -> Vec<(String, String, String)> {
+        let mut rows = Vec::new();
+        for setting in settings() {
+            let value = (setting.show)(&self.settings);
+            rows.push((setting.key.to_owned(), value, self.origin(setting.key).to_string()));
+        }
+        for (key, value) in &self.settings.tags {
+            let key = format!("tags.{key}");
+            let origin = self.origin(&key).to_string();
+            rows.push((key, value.clone(), origin));
+        }
+        rows
+    }
+
+    fn origin(&self, key: &str) -> Origin {
+        match self.origins.get(key) {
+            Some(origin) => origin.clone(),
+            None if key.starts_with("gossip.") => Origin::Profile(self.settings.profile.clone()),
+            None => Origin::Default,
+        }
+    }
+
+    /// Names what differs in `newer` beyond tags, seeds and the log level.
+    pub(crate) fn needs_restart(&self, newer: &Loaded) -> Vec<String> {
+        let live = ["join", "log_level"];
+        let old = settings();
+        old.iter()
+            .filter(|s| !live.contains(&s.key))
+            .filter(|s| (s.show)(&self.settings) != (s.show)(&newer.settings))
+            .map(|s| s.key.to_owned())
+            .collect()
+    }
+}
+
+impl Settings {
+    fn defaults() -> Settings {
+        Settings {
+            name: os::host_name().unwrap_or_default(),
+            bind: SocketAddr::from(([0, 0, 0, 0], GOSSIP_PORT_DEFAULT)),
+            advertise: None,
+            http: SocketAddr::from(([127, 0, 0, 1], 8500)),
+            join: Vec::new(),
+            profile: "lan".to_owned(),
+            data_dir: None,
+            tags: BTreeMap::new(),
+            log_level: LevelFilter::INFO,
+            gossip: Config::lan(),
+        }
+    }
+
+    /// The address that others are told.
+    pub(crate) fn advertised(&self) -> SocketAddr {
+        match self.advertise {
+            Some(addr) => addr,
+            None if self.bind.ip().is_unspecified() => {
+                SocketAddr::new(os::outward_address(), self.bind.port())
+            }
+            None => self.bind,
+        }
+    }
+}
+
+/// Lays the values over the defaults, the profile first because it moves the defaults.
+fn assemble(given: &[Given]) -> Result<Loaded, Failure> {
+    let table = settings();
+    let mut loaded = Loaded { settings: Settings::defaults(), origins: BTreeMap::new() };
+    let profile = given.iter().filter(|g| g.key == "profile");
+    let rest = given.iter().filter(|g| g.key != "profile");
+    for value in profile.chain(rest) {
+        if let Some(tag) = value.key.strip_prefix("tags.") {
+            loaded.settings.tags.insert(tag.to_owned(), value.text.clone());
+        } else if value.key == "tags" {
+            let (tag, text) =
+                value.text.split_once('=').filter(|(k, _)| !k.is_empty()).ok_or_else(|| {
+                    refuse(&value.origin, "tags", &value.text, "KEY=VALUE with a KEY")
+                })?;
+            loaded.settings.tags.insert(tag.to_owned(), text.to_owned());
+            loaded.origins.insert(format!("tags.{tag}"), value.origin.clone());
+            continue;
+        } else {
+            let Some(setting) = table.iter().find(|s| s.key == value.key) else { continue };
+            (setting.read)(&mut loaded.settings, &value.text)
+                .ok_or_else(|| refuse(&value.origin, setting.key, &value.text, setting.expected))?;
+        }
+        loaded.origins.insert(value.key.clone(), value.origin.clone());
+    }
+    check(&loaded)?;
+    Ok(loaded)
+}
+
+/// The bounds and relations of the protocol's settings, and what only makes sense together.
+fn check(loaded: &Loaded) -> Result<(), Failure> {
+    if loaded.settings.name.is_empty() {
+        return Err(Failure::Misuse(
+            "name: this host has no name: expected --name NAME".to_owned(),
+        ));
+    }
+    loaded.settings.gossip.check().map_err(|error| {
+        let key = match error.setting {
+            "cluster" => "cluster".to_owned(),
+            name => format!("gossip.{name}"),
+        };
+        refuse(&loaded.origin(&key), &key, error.value.trim_matches('"'), &error.expected)
+    })
+}
+
+fn refuse(origin: &Origin, key: &str, value: &str, expected: &str) -> Failure {
+    Failure::Misuse(match origin {
+        Origin::Flag(flag) => format!("{flag} {value:?}: expected {expected}"),
+        Origin::Environment(variable) => format!("{variable}={value:?}: expected {expected}"),
+        origin => format!("{origin}: {key} = {value:?}: expected {expected}"),
+    })
+}
+
+fn from_flags(flags: &Agent) -> Vec<Given> {
+    let single = [
+        ("name", &flags.name),
+        ("bind", &flags.bind),
+        ("advertise", &flags.advertise),
+        ("http", &flags.http),
+        ("dns", &flags.dns),
+        ("profile", &flags.profile),
+        ("data_dir", &flags.data_dir),
+        ("cluster", &flags.cluster),
+        ("log_level", &flags.log_level),
+        ("keyring", &flags.keyring),
+    ];
+    let table = settings();
+    let flag_of = |key: &str| table.iter().find(|s| s.key == key).and_then(|s| s.flag);
+    let mut given = Vec::new();
+    for (key, text) in single {
+        if let (Some(text), Some(flag)) = (text, flag_of(key)) {
+            let origin = Origin::Flag(flag);
+            given.push(Given { key: key.to_owned(), text: text.clone(), origin });
+        }
+    }
+    if !flags.join.is_empty() {
+        let (key, text) = ("join".to_owned(), flags.join.join(","));
+        given.push(Given { key, text, origin: Origin::Flag("--join") });
+    }
+    for text in &flags.tag {
+        let (key, text) = ("tags".to_owned(), text.clone());
+        given.push(Given { key, text, origin: Origin::Flag("--tag") });
+    }
+    given
+}
+
+/// `TIDINGS_NAME`, `TIDINGS_GOSSIP_FANOUT`, ... Variables of other meaning are left alone: some
+/// systems set `TIDINGS_PORT` and the like for a service of this name.
+fn from_environment() -> Vec<Given> {
+    let mut given = Vec::new();
+    for setting in settings() {
+        let variable = format!("TIDINGS_{}", setting.key.replace('.', "_").to_uppercase());
+        if let Ok(text) = std::env::var(&variable) {
+            let origin = Origin::Environment(variable);
+            given.push(Given { key: setting.key.to_owned(), text, origin });
+        }
+    }
+    if let Ok(tags) = std::env::var("TIDINGS_TAGS") {
+        for text in tags.split(',').filter(|t| !t.is_empty()) {
+            let origin = Origin::Environment("TIDINGS_TAGS".to_owned());
+            given.push(Given { key: "tags".to_owned(), text: text.to_owned(), origin });
+        }
+    }
+    given
+}
+
+fn from_file(path: &Path) -> Result<Vec<Given>, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let path = path.display().to_string();
+        Failure::Misuse(format!("--config {path:?}: {error}: expected a readable TOML file"))
+    })?;
+    let line = |offset: usize| 1 + text[..offset.min(text.len())].matches('\n').count();
+    let at = |offset: usize| Origin::File { path: path.to_owned(), line: line(offset) };
+    let document = DeTable::parse(&text).map_err(|error| {
+        let origin = at(error.span().map_or(0, |span| span.start));
+        Failure::Misuse(format!("{origin}: {}: expected TOML", error.message()))
+    })?;
+    let mut given = Vec::new();
+    for (key, value) in document.get_ref() {
+        let (name, origin) = (key.get_ref().as_ref(), at(key.span().start));
+        match (name, value.get_ref()) {
+            ("gossip" | "tags", DeValue::Table(section)) => {
+                for (key, value) in section {
+                    let (inner, origin) = (key.get_ref().as_ref(), at(key.span().start));
+                    let full = format!("{name}.{inner}");
+                    if name == "gossip" {
+                        known(&full, &origin)?;
+                    }
+                    let text = plain(value.get_ref(), &full, &origin)?;
+                    given.push(Given { key: full, text, origin });
+                }
+            }
+            ("gossip" | "tags", other) => {
+                return Err(refuse(&origin, name, other.type_str(), "a section of keys"));
+            }
+            _ => {
+                known(name, &origin)?;
+                let text = plain(value.get_ref(), name, &origin)?;
+                given.push(Given { key: name.to_owned(), text, origin });
+            }
+        }
+    }
+    Ok(given)
+}
+
+/// Refuses a key that is no setting, and says which are.
+fn known(key: &str, origin: &Origin) -> Result<(), Failure> {
+    let table = settings();
+    if table.iter().any(|s| s.key == key) {
+        return Ok(());
+    }
+    let (section, place) = match key.starts_with("gossip.") {
+        true => ("gossip.", " in [gossip]"),
+        false => ("", ""),
+    };
+    let mut names: Vec<&str> = table
+        .iter()
+        .filter_map(|s| s.key.strip_prefix(section).filter(|rest| !rest.contains('.')))
+        .collect();
+    if section.is_empty() {
+        names.extend(["tags", "gossip"]);
+    }
+    let name = key.strip_prefix(section).unwrap_or(key);
+    let names = names.join(", ");
+    Err(Failure::Misuse(format!("{origin}: unknown key {name:?}{place}: expected one of {names}")))
+}
+
+/// A value of the file as the text that a flag would have.
+fn plain(value: &DeValue<'_>, key: &str, origin: &Origin) -> Result<String, Failure> {
+    match value {
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Integer(number) => Ok(number.to_string()),
+        DeValue::Float(number) => Ok(number.to_string()),
+        DeValue::Boolean(flag) => Ok(flag.to_string()),
+        DeValue::Array(items) if key == "join" => {
+            let items: Result<Vec<String>, Failure> =
+                items.iter().map(|item| plain(item.get_ref(), "join item", origin)).collect();
+            Ok(items?.join(","))
+        }
+        other => Err(refuse(origin, key, other.type_str(), "a string, a number or a boolean")),
+    }
+}
+
+macro_rules! gossip {
+    ($($name:ident: $kind:ty),* $(,)?) => {
+        [$(Setting {
+            key: concat!("gossip.", stringify!($name)),
+            flag: None,
+            expected: <$kind as Value>::EXPECTED,
+            read: |s, text| { s.gossip.$name = Value::read(text)?; Some(()) },
+            show: |s| Value::show(&s.gossip.$name),
+        }),*]
+    };
+}
+
+/// The table of settings. `Config::durable` is not one: the data directory decides it.
+fn settings() -> Vec<Setting> {
+    let mut table = own_settings();
+    table.extend(gossip! {
+        probe_period: Duration, probe_timeout: Duration, indirect_probes: usize,
+        stream_probe: bool, pause_tolerated: Duration, suspicion_alpha: f64,
+        suspicion_beta: f64, suspicion_confirmations: usize, accusers_required: usize,
+        witnesses: usize, refused_wait: Duration, local_health_max: u32, tick: Duration,
+        fanout: usize, eager_fanout: usize, batch: Duration, transmit_factor: f64,
+        datagram_bytes: usize, changes_bytes: usize, burst_packets: usize, seed_every: u32,
+        recontacts: usize, forget_after: Duration, anti_entropy: bool, rumours: bool,
+        sessions_max: usize, event_window: Duration, events_per_origin: usize,
+        clock_bound: Duration,
+    });
+    table
+}
+
+fn own_settings() -> Vec<Setting> {
+    let setting = |key, flag, expected, read, show| Setting { key, flag, expected, read, show };
+    vec![
+        setting("name", Some("--name"), NAME_EXPECTED, read_name, |s| s.name.clone()),
+        setting("bind", Some("--bind"), SocketAddr::EXPECTED, read_bind, |s| s.bind.to_string()),
+        setting("advertise", Some("--advertise"), ADVERTISE_EXPECTED, read_advertise, |s| {
+            s.advertised().to_string()
+        }),
+        setting("http", Some("--http"), SocketAddr::EXPECTED, read_http, |s| s.http.to_string()),
+        setting(
+            "dns",
+            Some("--dns"),
+            DNS_EXPECTED,
+            |_, t| (t == "off").then_some(()),
+            |_| "off".to_owned(),
+        ),
+        setting("join", Some("--join"), JOIN_EXPECTED, read_join, |s| s.join.join(",")),
+        setting("profile", Some("--profile"), "local, lan or wan", read_profile, |s| {
+            s.profile.clone()
+        }),
+        setting("data_dir", Some("--data-dir"), "the path of a directory", read_data_dir, |s| {
+            s.data_dir.as_ref().map_or_else(String::new, |d| d.display().to_string())
+        }),
+        setting("cluster", Some("--cluster"), "1 to 128 bytes", read_cluster, |s| {
+            s.gossip.cluster.clone()
+        }),
+        setting("log_level", Some("--log-level"), LEVEL_EXPECTED, read_log_level, |s| {
+            s.log_level.to_string()
+        }),
+        setting("keyring", Some("--keyring"), KEYRING_EXPECTED, |_, _| None, |_| String::new()),
+    ]
+}
+
+const NAME_EXPECTED: &str = "1 to 128 bytes without control characters";
+const ADVERTISE_EXPECTED: &str = "IP:PORT that others can reach, such as 10.0.0.7:7946";
+const DNS_EXPECTED: &str = "off (DNS is not part of this version)";
+const JOIN_EXPECTED: &str = "HOST:PORT such as 10.0.0.7:7946";
+const LEVEL_EXPECTED: &str = "off, error, warn, info, debug or trace";
+const KEYRING_EXPECTED: &str = "no keyring (keys are not part of this version)";
+
+fn read_name(settings: &mut Settings, text: &str) -> Option<()> {
+    let fits = (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control);
+    settings.name = fits.then(|| text.to_owned())?;
+    Some(())
+}
+
+fn read_bind(settings: &mut Settings, text: &str) -> Option<()> {
+    settings.bind = Value::read(text)?;
+    Some(())
+}
+
+fn read_http(settings: &mut Settings, text: &str) -> Option<()> {
+    settings.http = Value::read(text)?;
+    Some(())
+}
+
+fn read_advertise(settings: &mut Settings, text: &str) -> Option<()> {
+    let addr: SocketAddr = Value::read(text)?;
+    let reachable = !addr.ip().is_unspecified() && !addr.ip().is_multicast() && addr.port() != 0;
+    settings.advertise = Some(reachable.then_some(addr)?);
+    Some(())
+}
+
+fn read_join(settings: &mut Settings, text: &str) -> Option<()> {
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    settings.join = items.map(contact).collect::<Option<Vec<String>>>()?;
+    Some(())
+}
+
+fn read_profile(settings: &mut Settings, text: &str) -> Option<()> {
+    let cluster = settings.gossip.cluster.clone();
+    let gossip = match text {
+        "local" => Config::local(),
+        "lan" => Config::lan(),
+        "wan" => Config::wan(),
+        _ => return None,
+    };
+    settings.gossip = Config { cluster, ..gossip };
+    settings.profile = text.to_owned();
+    Some(())
+}
+
+fn read_data_dir(settings: &mut Settings, text: &str) -> Option<()> {
+    settings.data_dir = Some((!text.is_empty()).then(|| PathBuf::from(text))?);
+    Some(())
+}
+
+fn read_cluster(settings: &mut Settings, text: &str) -> Option<()> {
+    settings.gossip.cluster = text.to_owned();
+    Some(())
+}
+
+fn read_log_level(settings: &mut Settings, text: &str) -> Option<()> {
+    let names = ["off", "error", "warn", "info", "debug", "trace"];
+    settings.log_level = names.contains(&text).then(|| text.parse().ok())??;
+    Some(())
+}
+
+/// An address to contact, as `HOST:PORT`; the port may be left out.
+pub(crate) fn contact(text: &str) -> Option<String> {
+    if text.parse::<SocketAddr>().is_ok() {
+        return Some(text.to_owned());
+    }
+    if let Ok(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
+        return Some(SocketAddr::new(ip, GOSSIP_PORT_DEFAULT).to_string());
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse::<u16>().ok().filter(|p| *p != 0)?),
+        None => (text, GOSSIP_PORT_DEFAULT),
+    };
+    let letters = host.chars().all(|c| c.is_alphanumeric() || "-._".contains(c));
+    // What looks like an IPv4 address is one, or a mistake.
+    let numbers = host.chars().all(|c| c.is_ascii_digit() || c == '.');
+    (!host.is_empty() && letters && (!numbers || host.parse::<IpAddr>().is_ok()))
+        .then(|| format!("{host}:{port}"))
+}
+
+impl Value for Duration {
+    const EXPECTED: &'static str = "a duration such as 500ms or 5s";
+    fn read(text: &str) -> Option<Duration> {
+        duration::parse(text)
+    }
+    fn show(&self) -> String {
+        duration::show(*self)
+    }
+}
+
+impl Value for SocketAddr {
+    const EXPECTED: &'static str = "IP:PORT such as 127.0.0.1:7946";
+    fn read(text: &str) -> Option<SocketAddr> {
+        text.parse().ok()
+    }
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+macro_rules! parsed_value {
+    ($($kind:ty: $expected:literal),*) => {
+        $(impl Value for $kind {
+            const EXPECTED: &'static str = $expected;
+            fn read(text: &str) -> Option<$kind> {
+                text.parse().ok()
+            }
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        })*
+    };
+}
+
+parsed_value! { usize: "a whole number", u32: "a whole number", f64: "a number", bool: "true or false" }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(key: &str, text: &str) -> Given {
+        Given { key: key.to_owned(), text: text.to_owned(), origin: Origin::Flag("--x") }
+    }
+
+    #[test]
+    fn a_profile_moves_the_defaults_and_not_what_is_set() {
+        let loaded = assemble(&[given("gossip.tick", "50ms"), given("profile", "wan")]).unwrap();
+        assert_eq!(loaded.settings.gossip.tick, Duration::from_millis(50));
+        assert_eq!(loaded.settings.gossip.fanout, Config::wan().fanout);
+        let rows = loaded.rows();
+        let origin = |key: &str| rows.iter().find(|r| r.0 == key).unwrap().2.clone();
+        assert_eq!(origin("gossip.fanout"), "profile wan");
+        assert_eq!(origin("gossip.tick"), "--x");
+    }
+
+    #[test]
+    fn every_setting_reads_what_it_shows() {
+        let loaded = assemble(&[]).unwrap();
+        for setting in settings() {
+            let mut settings = loaded.settings.clone();
+            let text = (setting.show)(&settings);
+            if ["keyring", "data_dir", "advertise"].contains(&setting.key) {
+                continue;
+            }
+            assert!((setting.read)(&mut settings, &text).is_some(), "{} {text:?}", setting.key);
+            assert_eq!((setting.show)(&settings), text);
+        }
+    }
+
+    #[test]
+    fn contacts_take_the_default_port() {
+        assert_eq!(contact("10.0.0.1").as_deref(), Some("10.0.0.1:7946"));
+        assert_eq!(contact("seed").as_deref(), Some("seed:7946"));
+        assert_eq!(contact("seed:1").as_deref(), Some("seed:1"));
+        assert_eq!(contact("::1").as_deref(), Some("[::1]:7946"));
+        for bad in ["", ":1", "seed:", "seed:x", "300.0.0.1:1", "a b:1", "seed:0", "1.2.3:5"] {
+            assert_eq!(contact(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Decides how keys are read and written over HTTP: the same rules for Consul's `/v1/kv` and for
+//! every keyspace under `/v1/tidings/kv`.
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Serialize;
+use tidings::{EntryView, Token};
+use tidings_proto::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX, WRITES_PER_COMMAND_MAX};
+
+use super::blocking::{self, Reading, Wait};
+use super::query::{Query, path_bytes};
+use super::{App, Fault, body_within, json};
+
+/// The keyspace of `/v1/kv`.
+const CONSUL_KEYSPACE: &str = "kv";
+const CONSUL_PREFIX: &str = "/v1/kv/";
+const NATIVE_PREFIX: &str = "/v1/tidings/kv/";
+
+/// What needs agreement of all before it is done, which gossip does not have.
+const NEEDS_CONSENSUS: [&str; 3] = ["cas", "acquire", "release"];
+
+/// An entry as Consul's clients read it, plus what they skip.
+#[derive(Serialize)]
+struct Entry {
+    #[serde(rename = "LockIndex")]
+    lock_index: u64,
+    #[serde(rename = "Key")]
+    key: String,
+    #[serde(rename = "KeyB64", skip_serializing_if = "Option::is_none")]
+    key_b64: Option<String>,
+    #[serde(rename = "Flags")]
+    flags: u64,
+    #[serde(rename = "Value")]
+    value: Option<String>,
+    #[serde(rename = "CreateIndex")]
+    create_index: u64,
+    #[serde(rename = "ModifyIndex")]
+    modify_index: u64,
+    #[serde(rename = "Dot", skip_serializing_if = "Option::is_none")]
+    dot: Option<DotRecord>,
+    #[serde(rename = "StampMs", skip_serializing_if = "Option::is_none")]
+    stamp_ms: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct DotRecord {
+    node: String,
+    seq: u64,
+}
+
+/// What a native write answers: the names of the writes, for receipts and session reads.
+#[derive(Serialize)]
+struct TokenRecord {
+    dots: Vec<DotRecord>,
+    stamp: u64,
+}
+
+pub(super) async fn consul_read(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    query: Query,
+) -> Result<Response, Fault> {
+    let key = path_bytes(uri.path(), CONSUL_PREFIX);
+    read(&app, CONSUL_KEYSPACE.to_owned(), key, &query, false).await
+}
+
+pub(super) async fn consul_write(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    query: Query,
+    body: Body,
+) -> Result<Response, Fault> {
+    let key = path_bytes(uri.path(), CONSUL_PREFIX);
+    write(&app, CONSUL_KEYSPACE, key, &query, body).await?;
+    json(&true, query.pretty())
+}
+
+pub(super) async fn consul_delete(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    query: Query,
+) -> Result<Response, Fault> {
+    let key = path_bytes(uri.path(), CONSUL_PREFIX);
+    delete(&app, CONSUL_KEYSPACE, key, &query).await?;
+    json(&true, query.pretty())
+}
+
+pub(super) async fn native_read(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    query: Query,
+) -> Result<Response, Fault> {
+    let (keyspace, key) = native_key(&uri)?;
+    read(&app, keyspace, key, &query, true).await
+}
+
+pub(super) async fn native_write(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    query: Query,
+    body: Body,
+) -> Result<Response, Fault> {
+    let (keyspace, key) = native_key(&uri)?;
+    let token = write(&app, &keyspace, key, &query, body).await?;
+    json(&token_record(&[token]), query.pretty())
+}
+
+pub(super) async fn native_delete(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    query: Query,
+) -> Result<Response, Fault> {
+    let (keyspace, key) = native_key(&uri)?;
+    let tokens = delete(&app, &keyspace, key, &query).await?;
+    json(&token_record(&tokens), query.pretty())
+}
+
+/// The names of the keyspaces.
+pub(super) async fn keyspaces(
+    State(app): State<Arc<App>>,
+    query: Query,
+) -> Result<Response, Fault> {
+    let names = app.node.query(|view, _| view.keyspaces()).await?;
+    json(&names.iter().map(|name| name.to_string()).collect::<Vec<String>>(), query.pretty())
+}
+
+fn native_key(uri: &Uri) -> Result<(String, Vec<u8>), Fault> {
+    let path = uri.path().strip_prefix(NATIVE_PREFIX).unwrap_or("");
+    let (keyspace, key) = path.split_once('/').unwrap_or((path, ""));
+    let keyspace = String::from_utf8(path_bytes(keyspace, ""))
+        .map_err(|_| Fault::bad(format!("keyspace {keyspace:?}: expected UTF-8")))?;
+    Ok((keyspace, path_bytes(key, "")))
+}
+
+async fn read(
+    app: &Arc<App>,
+    keyspace: String,
+    key: Vec<u8>,
+    query: &Query,
+    native: bool,
+) -> Result<Response, Fault> {
+    let consistency = query.check_common(&app.about.cluster)?;
+    let wait = Wait::parse(query)?;
+    let many = query.has("recurse") || query.has("keys");
+    if !many && key.is_empty() {
+        return Err(Fault::bad("Missing key name"));
+    }
+    let keyspace: Arc<str> = keyspace.into();
+    let key: Arc<[u8]> = key.into();
+    let reading = wait
+        .read(&app.node, || {
+            let (keyspace, key) = (Arc::clone(&keyspace), Arc::clone(&key));
+            async move {
+                let node = &app.node;
+                if many {
+                    Ok(node.query(move |view, _| list_reading(view, &keyspace, &key)).await?)
+                } else {
+                    Ok(node.query(move |view, _| key_reading(view, &keyspace, &key)).await?)
+                }
+            }
+        })
+        .await?;
+    let headers = blocking::headers(reading.index, consistency);
+    if reading.value.is_empty() {
+        return Ok((StatusCode::NOT_FOUND, headers).into_response());
+    }
+    let body = if query.has("keys") {
+        let separator = query.bytes("separator").unwrap_or(b"");
+        json(&key_names(&reading.value, &key, separator), query.pretty())?
+    } else if query.has("raw") {
+        raw(&reading.value)
+    } else {
+        let entries: Vec<Entry> = reading.value.iter().map(|e| entry_record(e, native)).collect();
+        json(&entries, query.pretty())?
+    };
+    Ok((headers, body).into_response())
+}
+
+fn key_reading(view: &tidings::View<'_>, keyspace: &str, key: &[u8]) -> Reading<Vec<EntryView>> {
+    let entry = view.entry(keyspace, key);
+    let index = entry.as_ref().map_or_else(|| view.apply_index(), |e| e.applied_index);
+    let signature = entry.as_ref().map_or(0, |e| e.applied_index);
+    Reading { index, signature, value: entry.into_iter().filter(|e| e.value.is_some()).collect() }
+}
+
+fn list_reading(
+    view: &tidings::View<'_>,
+    keyspace: &str,
+    prefix: &[u8],
+) -> Reading<Vec<EntryView>> {
+    let value: Vec<EntryView> = view.entries(keyspace, prefix).collect();
+    let mut hasher = DefaultHasher::new();
+    for entry in &value {
+        entry.applied_index.hash(&mut hasher);
+    }
+    Reading { index: view.apply_index(), signature: hasher.finish(), value }
+}
+
+/// The keys, each cut after the first separator beyond the prefix. A key that is not UTF-8 is
+/// shown with replacement characters here; the listing of entries has its bytes.
+fn key_names(entries: &[EntryView], prefix: &[u8], separator: &[u8]) -> BTreeSet<String> {
+    let cut = |key: &[u8]| -> usize {
+        if separator.is_empty() {
+            return key.len();
+        }
+        let rest = key.get(prefix.len()..).unwrap_or(&[]);
+        let found = rest.windows(separator.len()).position(|window| window == separator);
+        found.map_or(key.len(), |at| prefix.len() + at + separator.len())
+    };
+    entries.iter().map(|e| String::from_utf8_lossy(&e.key[..cut(&e.key)]).into_owned()).collect()
+}
+
+fn raw(entries: &[EntryView]) -> Response {
+    let bytes = entries.first().and_then(|e| e.value.as_ref()).map_or(Vec::new(), |v| v.to_vec());
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "sandbox"),
+    ];
+    (headers, bytes).into_response()
+}
+
+fn entry_record(entry: &EntryView, native: bool) -> Entry {
+    let text = std::str::from_utf8(&entry.key);
+    let value = entry.value.as_ref().filter(|value| !value.is_empty());
+    Entry {
+        lock_index: 0,
+        key: String::from_utf8_lossy(&entry.key).into_owned(),
+        key_b64: text.is_err().then(|| BASE64_STANDARD.encode(&entry.key)),
+        flags: 0,
+        value: value.map(|value| BASE64_STANDARD.encode(value)),
+        create_index: entry.created_index.max(1),
+        modify_index: entry.applied_index.max(1),
+        dot: native.then(|| dot_record(entry.dot)),
+        stamp_ms: native.then(|| entry.stamp.wall_ms()),
+    }
+}
+
+fn dot_record(dot: tidings::Dot) -> DotRecord {
+    DotRecord { node: dot.origin.to_string(), seq: dot.seq }
+}
+
+fn token_record(tokens: &[Token]) -> TokenRecord {
+    TokenRecord {
+        dots: tokens.iter().flat_map(|t| &t.dots).map(|dot| dot_record(*dot)).collect(),
+        stamp: tokens.iter().map(|t| t.stamp.0).max().unwrap_or(0),
+    }
+}
+
+async fn write(
+    app: &App,
+    keyspace: &str,
+    key: Vec<u8>,
+    query: &Query,
+    body: Body,
+) -> Result<Token, Fault> {
+    check_write(app, &key, query)?;
+    if query.text("flags").is_some_and(|flags| flags != "0") {
+        return Err(Fault::bad("flags: expected 0 (entries carry no flags)"));
+    }
+    let value = body_within(body, VALUE_BYTES_MAX, "value").await?;
+    Ok(app.node.keyspace(keyspace).set(key, value).await?)
+}
+
+async fn delete(
+    app: &App,
+    keyspace: &str,
+    key: Vec<u8>,
+    query: &Query,
+) -> Result<Vec<Token>, Fault> {
+    if !query.has("recurse") {
+        check_write(app, &key, query)?;
+        return Ok(vec![app.node.keyspace(keyspace).delete(key).await?]);
+    }
+    check_write(app, b"-", query)?;
+    let name = keyspace.to_owned();
+    let keys: Vec<Vec<u8>> = app
+        .node
+        .query(move |view, _| view.entries(&name, &key).map(|e| e.key.to_vec()).collect())
+        .await?;
+    let mut tokens = Vec::new();
+    for group in keys.chunks(WRITES_PER_COMMAND_MAX) {
+        let writes = group.iter().map(|key| (key.clone(), None)).collect();
+        tokens.push(app.node.keyspace(keyspace).write(writes).await?);
+    }
+    Ok(tokens)
+}
+
+fn check_write(app: &App, key: &[u8], query: &Query) -> Result<(), Fault> {
+    query.check_common(&app.about.cluster)?;
+    if let Some(name) = NEEDS_CONSENSUS.iter().find(|name| query.has(name)) {
+        let text = format!(
+            "{name} needs consensus: this agent replicates by gossip and has no consensus provider"
+        );
+        return Err(Fault::new(StatusCode::NOT_IMPLEMENTED, text));
+    }
+    match key.len() {
+        0 => Err(Fault::bad("Missing key name")),
+        1..=KEY_BYTES_MAX => Ok(()),
+        bytes => Err(Fault::bad(format!("key of {bytes} bytes: expected 1 to {KEY_BYTES_MAX}"))),
+    }
+}

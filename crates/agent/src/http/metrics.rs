@@ -1,0 +1,86 @@
+//! Decides what `/metrics` shows: every counter of the core by its name, and the gauges that an
+//! operator watches, in the text format of Prometheus.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+use super::{App, Fault};
+use crate::{log, os};
+
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Fault> {
+    let (stats, gauges) = app
+        .node
+        .query(|view, stats| {
+            let (alive, failed, left) = view.counts();
+            let (live, deleted) = view.entry_counts();
+            let gauges = [
+                ("tidings_members{status=\"alive\"}", alive as f64),
+                ("tidings_members{status=\"failed\"}", failed as f64),
+                ("tidings_members{status=\"left\"}", left as f64),
+                ("tidings_entries{kind=\"live\"}", live as f64),
+                ("tidings_entries{kind=\"deleted\"}", deleted as f64),
+                ("tidings_local_health", f64::from(view.local_health())),
+                ("tidings_rumours_waiting", view.rumours_waiting() as f64),
+                ("tidings_spread_seconds", view.spread_time().as_secs_f64()),
+                ("tidings_synced", f64::from(u8::from(view.synced()))),
+                ("tidings_writes_refused", f64::from(u8::from(view.writes_refused()))),
+            ];
+            (stats.clone(), gauges)
+        })
+        .await?;
+    let usage = os::usage();
+    let mut text = String::with_capacity(16 * 1024);
+    for (name, value) in stats.each() {
+        sample(&mut text, "counter", &format!("tidings_{name}_total"), value as f64);
+    }
+    for (name, value) in gauges {
+        sample(&mut text, "gauge", name, value);
+    }
+    let io = app.node.io_faults();
+    sample(&mut text, "counter", "tidings_sends_full_total", io.sends_full as f64);
+    sample(&mut text, "counter", "tidings_sends_failed_total", io.sends_failed as f64);
+    sample(&mut text, "counter", "tidings_streams_oversized_total", io.streams_oversized as f64);
+    let watchers = app.watchers.load(Ordering::Relaxed);
+    let missed = app.watch_missed.load(Ordering::Relaxed);
+    sample(&mut text, "gauge", "tidings_watchers", watchers as f64);
+    sample(&mut text, "counter", "tidings_watch_events_missed_total", missed as f64);
+    let dropped = log::lines_dropped();
+    sample(&mut text, "counter", "tidings_log_lines_dropped_total", dropped as f64);
+    sample(&mut text, "gauge", "process_resident_memory_bytes", usage.resident_bytes as f64);
+    sample(&mut text, "counter", "process_cpu_seconds_total", usage.cpu.as_secs_f64());
+    sample(&mut text, "gauge", "process_open_fds", usage.open_files as f64);
+    sample(&mut text, "gauge", "process_threads", usage.threads as f64);
+    let started = app.about.started_ms as f64 / 1000.0;
+    sample(&mut text, "gauge", "process_start_time_seconds", started);
+    let version = format!("tidings_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
+    sample(&mut text, "gauge", &version, 1.0);
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}
+
+/// One sample, with the type of its family before the first of it.
+fn sample(text: &mut String, kind: &str, name: &str, value: f64) {
+    let family = name.split('{').next().unwrap_or(name);
+    let header = format!("# TYPE {family} {kind}\n");
+    if !text.contains(&header) {
+        text.push_str(&header);
+    }
+    let _ = writeln!(text, "{name} {value}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_has_one_header() {
+        let mut text = String::new();
+        sample(&mut text, "gauge", "m{a=\"1\"}", 1.0);
+        sample(&mut text, "gauge", "m{a=\"2\"}", 2.5);
+        assert_eq!(text, "# TYPE m gauge\nm{a=\"1\"} 1\nm{a=\"2\"} 2.5\n");
+    }
+}

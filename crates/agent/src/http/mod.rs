@@ -1,0 +1,258 @@
+//! Decides which path answers what, and how a refusal reads: plain text with a fitting status.
+
+mod blocking;
+mod consul;
+mod kv;
+mod metrics;
+mod native;
+mod query;
+mod watch;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::{Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, put};
+use http_body_util::BodyExt;
+use serde::Serialize;
+use tidings::{CommandError, Error, Node, Stopped};
+use tokio::sync::Notify;
+
+use crate::config::Settings;
+use crate::journal::Journal;
+use crate::os;
+
+/// What an over-long body may still send before the connection is cut: its sender then reads the
+/// refusal instead of a reset.
+const DRAIN_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Samples kept for rates: one minute of them.
+const SAMPLES_MAX: usize = 6;
+
+/// What the handlers share.
+pub(crate) struct App {
+    pub(crate) node: Node,
+    pub(crate) about: About,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) rates: Rates,
+    /// Told when a leave over HTTP is done.
+    pub(crate) leaving: Notify,
+    watchers: AtomicUsize,
+    watch_missed: AtomicU64,
+}
+
+/// What does not change while the agent runs.
+pub(crate) struct About {
+    http: SocketAddr,
+    cluster: String,
+    profile: String,
+    data_dir: Option<String>,
+    started: Instant,
+    started_ms: u64,
+}
+
+/// Counters of the last minute.
+#[derive(Default)]
+pub(crate) struct Rates {
+    samples: Mutex<VecDeque<(Instant, u64, u64)>>,
+}
+
+impl App {
+    pub(crate) fn new(node: Node, about: About) -> App {
+        App {
+            node,
+            about,
+            journal: Arc::default(),
+            rates: Rates::default(),
+            leaving: Notify::new(),
+            watchers: AtomicUsize::new(0),
+            watch_missed: AtomicU64::new(0),
+        }
+    }
+}
+
+impl About {
+    pub(crate) fn new(settings: &Settings, http: SocketAddr) -> About {
+        About {
+            http,
+            cluster: settings.gossip.cluster.clone(),
+            profile: settings.profile.clone(),
+            data_dir: settings.data_dir.as_ref().map(|dir| dir.display().to_string()),
+            started: Instant::now(),
+            started_ms: os::unix_ms(),
+        }
+    }
+}
+
+impl Rates {
+    pub(crate) fn note(&self, (sent, received): (u64, u64)) {
+        let Ok(mut samples) = self.samples.lock() else { return };
+        if samples.len() == SAMPLES_MAX {
+            samples.pop_front();
+        }
+        samples.push_back((Instant::now(), sent, received));
+    }
+
+    /// Datagrams sent and received per second over the last minute.
+    fn per_second(&self, sent: u64, received: u64) -> (f64, f64) {
+        let Ok(samples) = self.samples.lock() else { return (0.0, 0.0) };
+        let Some((at, sent_then, received_then)) = samples.front() else { return (0.0, 0.0) };
+        let seconds = at.elapsed().as_secs_f64().max(0.001);
+        let rate =
+            |now: u64, then: u64| (now.saturating_sub(then) as f64 / seconds * 10.0).round() / 10.0;
+        (rate(sent, *sent_then), rate(received, *received_then))
+    }
+}
+
+/// The table of paths.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let kv_methods = || get(kv::consul_read).put(kv::consul_write).delete(kv::consul_delete);
+    let native_kv = || get(kv::native_read).put(kv::native_write).delete(kv::native_delete);
+    Router::new()
+        .route("/v1/agent/members", get(consul::members))
+        .route("/v1/agent/self", get(consul::this_agent))
+        .route("/v1/agent/join/{addr}", put(consul::join))
+        .route("/v1/agent/leave", put(consul::leave))
+        .route("/v1/agent/force-leave/{node}", put(consul::force_leave))
+        .route("/v1/event/fire/{name}", put(consul::fire))
+        .route("/v1/event/list", get(consul::events))
+        .route("/v1/kv/", kv_methods())
+        .route("/v1/kv/{*key}", kv_methods())
+        .route("/v1/tidings/status", get(native::status))
+        .route("/v1/tidings/members", get(native::members))
+        .route("/v1/tidings/why/{node}", get(native::why))
+        .route("/v1/tidings/events", get(native::events))
+        .route("/v1/tidings/tags", get(native::tags).put(native::set_tags))
+        .route("/v1/tidings/tags/{key}", delete(native::unset_tag))
+        .route("/v1/tidings/watch", get(watch::watch))
+        .route("/v1/tidings/kv", get(kv::keyspaces))
+        .route("/v1/tidings/kv/{keyspace}", native_kv())
+        .route("/v1/tidings/kv/{keyspace}/", native_kv())
+        .route("/v1/tidings/kv/{keyspace}/{*key}", native_kv())
+        .route("/metrics", get(metrics::metrics))
+        .route("/healthz", get(native::healthz))
+        .route("/readyz", get(native::readyz))
+        .fallback(|| async { Fault::new(StatusCode::NOT_FOUND, "no such endpoint") })
+        .layer(middleware::from_fn(plain_refusals))
+        .with_state(app)
+}
+
+/// OPTIONS is answered with what is allowed; a method that is not says so in words too.
+async fn plain_refusals(request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = next.run(request).await;
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        return response;
+    }
+    if method == Method::OPTIONS {
+        *response.status_mut() = StatusCode::OK;
+        return response;
+    }
+    let allowed = response.headers().get(header::ALLOW).cloned();
+    let text = format!("method {method} is not allowed on {path}");
+    let mut refusal = Fault::new(StatusCode::METHOD_NOT_ALLOWED, text).into_response();
+    if let Some(allowed) = allowed {
+        refusal.headers_mut().insert(header::ALLOW, allowed);
+    }
+    refusal
+}
+
+/// Why a request is refused.
+#[derive(Debug)]
+struct Fault {
+    status: StatusCode,
+    text: String,
+}
+
+impl Fault {
+    fn new(status: StatusCode, text: impl Into<String>) -> Fault {
+        Fault { status, text: text.into() }
+    }
+
+    fn bad(text: impl Into<String>) -> Fault {
+        Fault::new(StatusCode::BAD_REQUEST, text)
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        (self.status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], self.text)
+            .into_response()
+    }
+}
+
+impl From<Stopped> for Fault {
+    fn from(stopped: Stopped) -> Fault {
+        Fault::new(StatusCode::SERVICE_UNAVAILABLE, stopped.to_string())
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Fault {
+        let status = match &error {
+            Error::Refused(refused) => status_of(refused),
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Fault::new(status, error.to_string())
+    }
+}
+
+/// Whose fault a refused command is.
+fn status_of(refused: &CommandError) -> StatusCode {
+    match refused {
+        CommandError::KeyLength { .. }
+        | CommandError::Keyspace { .. }
+        | CommandError::TooManyWrites { .. }
+        | CommandError::FactsLength { .. }
+        | CommandError::Tag { .. } => StatusCode::BAD_REQUEST,
+        CommandError::ValueLength { .. } | CommandError::EventLength { .. } => {
+            StatusCode::PAYLOAD_TOO_LARGE
+        }
+        CommandError::UnknownMember { .. } => StatusCode::NOT_FOUND,
+        CommandError::MemberAlive { .. } => StatusCode::CONFLICT,
+        CommandError::Busy => StatusCode::TOO_MANY_REQUESTS,
+        CommandError::JoinFailed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// A JSON answer, indented if asked for.
+fn json<T: Serialize>(value: &T, pretty: bool) -> Result<Response, Fault> {
+    let text = if pretty { serde_json::to_vec_pretty(value) } else { serde_json::to_vec(value) };
+    let text =
+        text.map_err(|error| Fault::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
+}
+
+/// The body of a request, or 413. The rest of a body that is too long is read and forgotten.
+async fn body_within(body: Body, max: usize, what: &str) -> Result<Bytes, Fault> {
+    let mut body = body;
+    let mut bytes = Vec::new();
+    let mut total = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Fault::bad(format!("the body broke off: {error}")))?;
+        let Some(data) = frame.data_ref() else { continue };
+        total += data.len();
+        if total <= max {
+            bytes.extend_from_slice(data);
+        } else if total > DRAIN_BYTES_MAX {
+            break;
+        }
+    }
+    if total > max {
+        let text = format!("{what} of {total} bytes: expected at most {max}");
+        return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, text));
+    }
+    Ok(Bytes::from(bytes))
+}
+
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,226 @@
+//! Decides the answers of Tidings' own API: full records of members, reasons, tags, status.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Serialize;
+use serde_json::json;
+use tidings::{Contact, Evidence, Member, NodeId};
+
+use super::query::Query;
+use super::{App, Fault, body_within, json, millis};
+use crate::{log, os};
+
+/// What is read of a change of tags; the node's own bounds are far below.
+const TAGS_BODY_MAX: usize = 64 * 1024;
+
+/// A member's full record.
+#[derive(Serialize)]
+pub(super) struct MemberRecord<'a> {
+    pub(super) name: &'a str,
+    pub(super) status: &'static str,
+    pub(super) id: String,
+    pub(super) addr: String,
+    pub(super) incarnation: u64,
+    pub(super) confirmed: bool,
+    pub(super) tags: &'a BTreeMap<String, String>,
+}
+
+pub(super) fn member_record(member: &Member) -> MemberRecord<'_> {
+    MemberRecord {
+        name: &member.name,
+        status: member.status.as_str(),
+        id: member.id.to_string(),
+        addr: member.addr.to_string(),
+        incarnation: member.incarnation,
+        confirmed: member.confirmed,
+        tags: &member.tags,
+    }
+}
+
+pub(super) async fn members(State(app): State<Arc<App>>, query: Query) -> Result<Response, Fault> {
+    let mut members = app.node.members().await?;
+    members.sort_unstable_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+    json(&members.iter().map(member_record).collect::<Vec<_>>(), query.pretty())
+}
+
+pub(super) async fn why(
+    State(app): State<Arc<App>>,
+    Path(node): Path<String>,
+    query: Query,
+) -> Result<Response, Fault> {
+    let wanted = node.clone();
+    let found = app
+        .node
+        .query(move |view, _| {
+            let by_id = NodeId::parse(&wanted).and_then(|id| view.member_by_id(id));
+            let member = view.member(&wanted).or(by_id)?;
+            Some((view.evidence(member.id), view.contact(member.id), member))
+        })
+        .await?;
+    let Some((evidence, contact, member)) = found else {
+        return Err(Fault::new(StatusCode::NOT_FOUND, format!("no member is named {node:?}")));
+    };
+    json(&why_record(&member, evidence.as_ref(), contact.as_ref()), query.pretty())
+}
+
+/// Times are between happenings: the node's clock has no meaning elsewhere.
+fn why_record(
+    member: &Member,
+    evidence: Option<&Evidence>,
+    contact: Option<&Contact>,
+) -> serde_json::Value {
+    let mut record = json!(member_record(member));
+    record["rtt_ms"] = json!(contact.and_then(|c| c.rtt).map(millis));
+    record["evidence"] = json!(evidence.map(|e| {
+        let heard = contact.and_then(|c| c.last_heard).filter(|at| *at <= e.first_accused);
+        let accusers: Vec<_> =
+            e.accusers.iter().map(|(name, how)| json!({ "name": name, "how": how })).collect();
+        json!({
+            "outcome": e.outcome,
+            "incarnation": e.incarnation,
+            "accusers": accusers,
+            "silent_before_ms": heard.map(|at| millis(e.first_accused.since(at))),
+            "decided_after_ms": e.decided.map(|at| millis(at.since(e.first_accused))),
+        })
+    }));
+    record
+}
+
+pub(super) async fn events(State(app): State<Arc<App>>, query: Query) -> Result<Response, Fault> {
+    let mut events = app.node.query(|view, _| view.events()).await?;
+    events.sort_by_key(|event| (event.stamp, event.origin, event.seq));
+    let records: Vec<_> = events
+        .iter()
+        .map(|event| {
+            json!({
+                "name": event.name,
+                "payload": BASE64_STANDARD.encode(&event.payload),
+                "from": event.from,
+                "origin": event.origin.to_string(),
+                "seq": event.seq,
+                "at_ms": event.stamp.wall_ms(),
+            })
+        })
+        .collect();
+    json(&records, query.pretty())
+}
+
+pub(super) async fn tags(State(app): State<Arc<App>>, query: Query) -> Result<Response, Fault> {
+    let me = app.node.query(|view, _| view.me()).await?;
+    json(&me.tags, query.pretty())
+}
+
+/// Merges an object of strings; `null` removes a tag.
+pub(super) async fn set_tags(State(app): State<Arc<App>>, body: Body) -> Result<Response, Fault> {
+    let body = body_within(body, TAGS_BODY_MAX, "tags").await?;
+    let changes: BTreeMap<String, Option<String>> =
+        serde_json::from_slice(&body).map_err(|error| {
+            Fault::bad(format!("tags: {error}: expected an object such as {{\"role\":\"web\"}}"))
+        })?;
+    let (mut set, mut unset) = (Vec::new(), Vec::new());
+    for (key, value) in changes {
+        match value {
+            Some(value) => set.push((key, value)),
+            None => unset.push(key),
+        }
+    }
+    app.node.set_tags(set, unset).await?;
+    Ok(StatusCode::OK.into_response())
+}
+
+pub(super) async fn unset_tag(
+    State(app): State<Arc<App>>,
+    Path(key): Path<String>,
+) -> Result<Response, Fault> {
+    app.node.set_tags(Vec::new(), vec![key]).await?;
+    Ok(StatusCode::OK.into_response())
+}
+
+pub(super) async fn status(State(app): State<Arc<App>>, query: Query) -> Result<Response, Fault> {
+    let about = &app.about;
+    let (mut status, sent, received) = app
+        .node
+        .query(|view, stats| {
+            let me = view.me();
+            let (alive, failed, left) = view.counts();
+            let (live, deleted) = view.entry_counts();
+            let (members, state) = view.fingerprints();
+            let drops: BTreeMap<&str, u64> =
+                stats.each().filter(|(name, n)| *n > 0 && is_drop(name)).collect();
+            let keyspaces: Vec<String> = view.keyspaces().iter().map(|n| n.to_string()).collect();
+            let seeds: Vec<String> = view.seeds().iter().map(ToString::to_string).collect();
+            let status = json!({
+                "name": me.name,
+                "id": me.id.to_string(),
+                "addr": me.addr.to_string(),
+                "status": me.status.as_str(),
+                "incarnation": me.incarnation,
+                "tags": me.tags,
+                "members": { "alive": alive, "failed": failed, "left": left },
+                "entries": { "live": live, "deleted": deleted },
+                "keyspaces": keyspaces,
+                "fingerprints": {
+                    "members": format!("{members:032x}"),
+                    "state": format!("{state:032x}"),
+                },
+                "spread_ms": millis(view.spread_time()),
+                "local_health": view.local_health(),
+                "rumours_waiting": view.rumours_waiting(),
+                "seeds": seeds,
+                "synced": view.synced(),
+                "left": view.left(),
+                "writes_refused": view.writes_refused(),
+                "drops": drops,
+            });
+            (status, stats.datagrams_sent, stats.datagrams_received)
+        })
+        .await?;
+    let (sent, received) = app.rates.per_second(sent, received);
+    status["cluster"] = json!(about.cluster);
+    status["profile"] = json!(about.profile);
+    status["http"] = json!(about.http.to_string());
+    status["data_dir"] = json!(about.data_dir);
+    status["version"] = json!(env!("CARGO_PKG_VERSION"));
+    status["pid"] = json!(std::process::id());
+    status["uptime_ms"] = json!(about.started.elapsed().as_millis() as u64);
+    status["datagrams_per_s"] = json!({ "sent": sent, "received": received });
+    status["log_lines_dropped"] = json!(log::lines_dropped());
+    status["alarms"] = json!(app.journal.alarms());
+    status["resident_bytes"] = json!(os::usage().resident_bytes);
+    json(&status, query.pretty())
+}
+
+/// Counters of what was not taken.
+fn is_drop(name: &str) -> bool {
+    name.starts_with("drop_")
+        || ["_limit", "_checksum", "_jump", "_forgotten"].iter().any(|end| name.ends_with(end))
+        || ["writes_refused", "conflicts_discarded", "events_expired"].contains(&name)
+}
+
+pub(super) async fn healthz(State(app): State<Arc<App>>) -> Result<Response, Fault> {
+    app.node.query(|_, _| ()).await?;
+    Ok("ok\n".into_response())
+}
+
+/// Ready: in step with a peer, or alone by choice, and able to take writes.
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Fault> {
+    let (synced, left, refused, seeds) = app
+        .node
+        .query(|view, _| (view.synced(), view.left(), view.writes_refused(), view.seeds()))
+        .await?;
+    let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();
+    let reason = match (left, synced, refused) {
+        (true, _, _) => "this node has left the cluster".to_owned(),
+        (_, false, _) => format!("not yet synchronised through any of: {}", seeds.join(", ")),
+        (_, _, true) => "the data directory does not accept writes".to_owned(),
+        (false, true, false) => return Ok("ready\n".into_response()),
+    };
+    Err(Fault::new(StatusCode::SERVICE_UNAVAILABLE, reason))
+}

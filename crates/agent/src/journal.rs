@@ -1,0 +1,99 @@
+//! Decides what of the cluster's events is logged and which alarms an operator still sees.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use serde::Serialize;
+use tidings::{Alarm, Event, MemberChange, Watch, What};
+
+/// Alarms kept. More: the oldest is forgotten.
+const ALARMS_MAX: usize = 32;
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct AlarmRecord {
+    pub(crate) at_ms: u64,
+    pub(crate) alarm: &'static str,
+    pub(crate) text: String,
+}
+
+/// The last alarms.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    alarms: Mutex<VecDeque<AlarmRecord>>,
+}
+
+impl Journal {
+    /// Follows the node until it ends.
+    pub(crate) async fn keep(self: Arc<Journal>, mut watch: Watch) {
+        while let Some(change) = watch.next().await {
+            match change.what {
+                What::Event(Event::Alarm(alarm)) => self.note(change.at_ms, &alarm),
+                What::Event(Event::Member { change, member }) => {
+                    let (name, addr) = (&member.name, member.addr);
+                    match change {
+                        MemberChange::Failed => tracing::warn!(%addr, "member {name} failed"),
+                        MemberChange::Suspect => tracing::info!(%addr, "member {name} is suspect"),
+                        change => tracing::info!(%addr, "member {name}: {}", change.as_str()),
+                    }
+                }
+                What::Event(_) | What::Snapshot(_) => {}
+                What::Lagged { missed } => tracing::warn!("log of members missed {missed} events"),
+            }
+        }
+    }
+
+    pub(crate) fn alarms(&self) -> Vec<AlarmRecord> {
+        self.alarms.lock().map(|alarms| alarms.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    fn note(&self, at_ms: u64, alarm: &Alarm) {
+        let (alarm, text) = describe(alarm);
+        tracing::warn!("{text}");
+        if let Ok(mut alarms) = self.alarms.lock() {
+            if alarms.len() == ALARMS_MAX {
+                alarms.pop_front();
+            }
+            alarms.push_back(AlarmRecord { at_ms, alarm, text });
+        }
+    }
+}
+
+/// The short name of an alarm and the sentence that explains it.
+pub(crate) fn describe(alarm: &Alarm) -> (&'static str, String) {
+    match alarm {
+        Alarm::NameConflict { name, holder, loser } => (
+            "name_conflict",
+            format!(
+                "two live members are named {name:?}: {holder} keeps the name, {loser} stays out"
+            ),
+        ),
+        Alarm::IdentityTaken { id } => {
+            ("identity_taken", format!("identity {id} lives elsewhere too or was rolled back"))
+        }
+        Alarm::ClockAhead { by } => {
+            ("clock_ahead", format!("a remote clock is ahead of ours by {by:.1?}"))
+        }
+        Alarm::IncarnationJump { id, from, to } => {
+            ("incarnation_jump", format!("incarnation of {id} jumped from {from} to {to}: refused"))
+        }
+        Alarm::DatagramsBlocked { name } => {
+            ("datagrams_blocked", format!("{name} answers over TCP but not over UDP"))
+        }
+        Alarm::Paused { lasted } => {
+            ("paused", format!("this process stood still for {lasted:.1?}"))
+        }
+        Alarm::StateFault { peer } => {
+            ("state_fault", format!("equal vectors but unequal entries with {peer}: comparing all"))
+        }
+        Alarm::DiskFailed => {
+            ("disk_failed", "the data directory refused a write: writes are refused".to_owned())
+        }
+        Alarm::DiskRecovered => {
+            ("disk_recovered", "the data directory accepts writes again".to_owned())
+        }
+        Alarm::ForeignCluster { from } => {
+            ("foreign_cluster", format!("frames of another cluster arrive from {from}"))
+        }
+        other => ("other", format!("{other:?}")),
+    }
+}

@@ -1,0 +1,68 @@
+//! Decides what is asked of the operating system beyond what std and tokio offer.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Has the kernel kill this process when its parent ends. False: the parent is gone already.
+pub(crate) fn die_with_parent(parent: u32) -> bool {
+    // SAFETY: PR_SET_PDEATHSIG takes one integer argument and touches no memory of ours.
+    #[allow(unsafe_code)]
+    let status = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    status == 0 && std::os::unix::process::parent_id() == parent
+}
+
+/// The name of this host, if it has one.
+pub(crate) fn host_name() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name = name.trim();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// The IPv4 address that this host uses towards others; loopback where it has no route.
+pub(crate) fn outward_address() -> IpAddr {
+    let probe = || {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?; // asks for a route, sends nothing
+        socket.local_addr()
+    };
+    match probe() {
+        Ok(addr) if !addr.ip().is_unspecified() => addr.ip(),
+        _ => IpAddr::V4(Ipv4Addr::LOCALHOST),
+    }
+}
+
+pub(crate) fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+/// What this process uses.
+#[derive(Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) resident_bytes: u64,
+    pub(crate) cpu: Duration,
+    pub(crate) open_files: usize,
+    pub(crate) threads: u64,
+}
+
+/// Reads `/proc`; what cannot be read is zero.
+pub(crate) fn usage() -> Usage {
+    let mut usage = Usage::default();
+    if let Ok(status) = fs::read_to_string("/proc/self/status") {
+        let field = |name: &str| -> u64 {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+        };
+        usage.resident_bytes = field("VmRSS:") * 1024;
+        usage.threads = field("Threads:");
+    }
+    if let Ok(stat) = fs::read_to_string("/proc/self/stat") {
+        // utime and stime are the 12th and 13th fields after the name, in ticks of 10 ms.
+        let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        let ticks: u64 =
+            after_name.split(' ').skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
+        usage.cpu = Duration::from_millis(ticks * 10);
+    }
+    usage.open_files = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    usage
+}
