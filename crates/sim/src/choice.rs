@@ -31,6 +31,11 @@ impl Choices {
         answer
     }
 
+    /// Asks again from the start, with the same answers.
+    pub fn rewind(&mut self) {
+        self.asked = 0;
+    }
+
     /// Turns to the next schedule; false when all were run.
     pub fn advance(&mut self) -> bool {
         self.asked = 0;
@@ -46,12 +51,6 @@ impl Choices {
     /// The answers of this run: what a failure prints.
     pub fn path(&self) -> Vec<usize> {
         self.answers.iter().map(|&(answer, _)| answer).collect()
-    }
-
-    /// A run with these answers.
-    pub fn replay(path: &[usize], options: &[usize]) -> Choices {
-        let answers: Vec<_> = path.iter().copied().zip(options.iter().copied()).collect();
-        Choices { points_max: answers.len(), answers, asked: 0 }
     }
 }
 

@@ -119,6 +119,7 @@ pub(crate) struct Host {
     /// Wakes at one instant in a row: more than a few mean that a deadline does not advance.
     pub(crate) wakes_here: (Time, u32),
     pub(crate) traffic: Traffic,
+    pub(crate) largest_datagram: usize,
 }
 
 #[derive(Clone, Copy, Debug)]

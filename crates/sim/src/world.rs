@@ -193,6 +193,7 @@ impl World {
             wake_at: Time::NEVER,
             wakes_here: (Time::ZERO, 0),
             traffic: Traffic::default(),
+            largest_datagram: 0,
         });
         self.places.push(Some(host));
         host
@@ -470,6 +471,7 @@ impl World {
         let h = &mut self.hosts[host];
         h.traffic.datagrams_sent += 1;
         h.traffic.bytes_sent += bytes.len() as u64;
+        h.largest_datagram = h.largest_datagram.max(bytes.len());
         let from = h.addr;
         assert!(bytes.len() <= h.config.datagram_bytes, "{}: {} bytes sent", h.name, bytes.len());
         assert_ne!(from, to, "{} sent a datagram to itself", h.name);
@@ -665,6 +667,11 @@ impl World {
 
     pub fn traffic(&self, host: usize) -> Traffic {
         self.hosts[host].traffic
+    }
+
+    /// Bytes of the largest datagram that this host ever sent.
+    pub fn largest_datagram(&self, host: usize) -> usize {
+        self.hosts[host].largest_datagram
     }
 
     pub fn seen(&self) -> &Observed {

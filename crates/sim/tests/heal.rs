@@ -1,0 +1,53 @@
+//! Decides how fast a split ends: two seconds whatever its length (rows J4, J5, I5).
+
+use std::time::Duration;
+
+use tidings_proto::Config;
+use tidings_sim::scenario::counts;
+use tidings_sim::{World, WorldConfig};
+
+#[test]
+fn a_split_of_any_length_heals_within_two_seconds() {
+    let n = 100;
+    for (seed, split) in [(1, 60), (2, 120), (3, 600)] {
+        for side in [50, 10] {
+            let mut world = World::converged(seed, WorldConfig::default(), n, &Config::lan());
+            world.run_for(Duration::from_secs(5));
+            world.split_off(0..side);
+            world.run_for(Duration::from_secs(split));
+            let apart = world.up().filter(|&h| world.view(h).counts().0 < n).count();
+            assert_eq!(apart, n, "both sides noticed the split: {:?}", counts(&world));
+            world.net.heal();
+            let healed = world.run_while(
+                Duration::from_secs(60),
+                Duration::from_millis(50),
+                |w| !w.all_see_alive(n),
+            );
+            println!("split of {split} s, {side} against {}: healed after {healed:?}", n - side);
+            assert!(
+                healed.is_some_and(|t| t <= Duration::from_secs(2)),
+                "split of {split} s: {healed:?} {:?}",
+                counts(&world)
+            );
+        }
+    }
+}
+
+/// I5: one member wrongly down is back within 3 rounds after the network is fine again.
+#[test]
+fn one_member_wrongly_down_is_back_within_three_rounds() {
+    let n = 300;
+    let mut world = World::converged(4, WorldConfig::default(), n, &Config::lan());
+    world.run_for(Duration::from_secs(3));
+    let mut slowest = Duration::ZERO;
+    for host in [7, 77, 177] {
+        world.split_off([host]);
+        world.run_for(Duration::from_secs(40));
+        world.net.heal();
+        let every = Duration::from_millis(50);
+        let back = world.run_while(Duration::from_secs(30), every, |w| !w.all_see_alive(n));
+        slowest = slowest.max(back.expect("the member comes back"));
+    }
+    println!("wrongly down member back to all of {n} after at most {slowest:?}");
+    assert!(slowest <= Duration::from_secs(3));
+}

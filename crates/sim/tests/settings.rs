@@ -1,0 +1,461 @@
+//! Decides that every setting changes behaviour (rule 11): one row per field of `Config`, with
+//! two values, a measure, and which of the two measures more.
+
+use std::time::Duration;
+
+use tidings_proto::Config;
+use tidings_proto::io::Command;
+use tidings_sim::scenario::{joined, spread};
+use tidings_sim::{Conditions, Latency, Topic, World, WorldConfig};
+
+struct Row {
+    setting: &'static str,
+    low: fn(&mut Config),
+    high: fn(&mut Config),
+    /// Measures more under `high` than under `low`.
+    measure: fn(&Config) -> f64,
+}
+
+fn secs(s: u64) -> Duration {
+    Duration::from_secs(s)
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+const ROWS: &[Row] = &[
+    Row {
+        setting: "cluster",
+        low: |c| c.cluster = "other".to_owned(),
+        high: |_| {},
+        measure: members_met,
+    },
+    Row {
+        setting: "probe_period",
+        low: |c| c.probe_period = secs(2),
+        high: |_| {},
+        measure: |c| idle(c, |w, h| w.traffic(h).datagrams_sent),
+    },
+    Row {
+        setting: "probe_timeout",
+        low: |c| c.probe_timeout = ms(800),
+        high: |c| c.probe_timeout = ms(50),
+        measure: indirect_probes_at_long_round_trips,
+    },
+    Row {
+        setting: "indirect_probes",
+        low: |c| c.indirect_probes = 0,
+        high: |_| {},
+        measure: |c| silence(c, |w, h| w.node(h).stats().indirect_sent),
+    },
+    Row {
+        setting: "stream_probe",
+        low: |c| c.stream_probe = false,
+        high: |_| {},
+        measure: |c| silence(c, |w, h| w.node(h).stats().stream_probes_sent),
+    },
+    Row {
+        setting: "pause_tolerated",
+        low: |_| {},
+        high: |c| c.pause_tolerated = secs(15),
+        measure: silence_until_verdict,
+    },
+    Row {
+        setting: "suspicion_alpha",
+        low: |_| {},
+        high: |c| c.suspicion_alpha = 20.0,
+        measure: silence_until_verdict,
+    },
+    Row {
+        setting: "suspicion_beta",
+        low: |c| unconfirmed(c, 1.0, 7),
+        high: |c| unconfirmed(c, 10.0, 7),
+        measure: silence_until_verdict,
+    },
+    Row {
+        setting: "suspicion_confirmations",
+        low: |c| unconfirmed(c, 10.0, 1),
+        high: |c| unconfirmed(c, 10.0, 7),
+        measure: silence_until_verdict,
+    },
+    Row {
+        setting: "accusers_required",
+        low: |c| c.accusers_required = 1,
+        high: |c| c.accusers_required = 7,
+        measure: accusers_of_a_verdict,
+    },
+    Row {
+        setting: "witnesses",
+        low: |c| c.witnesses = 0,
+        high: |_| {},
+        measure: |c| silence(c, |w, h| w.node(h).stats().witness_probes),
+    },
+    Row {
+        setting: "refused_wait",
+        low: |_| {},
+        high: |c| c.refused_wait = secs(3),
+        measure: kill_until_verdict,
+    },
+    Row {
+        setting: "local_health_max",
+        low: |c| c.local_health_max = 1,
+        high: |_| {},
+        measure: health_of_an_isolated_node,
+    },
+    Row {
+        setting: "tick",
+        low: |c| slow_gossip(c, ms(200)),
+        high: |c| slow_gossip(c, secs(2)),
+        measure: key_to_all,
+    },
+    Row {
+        setting: "fanout",
+        low: |c| c.fanout = 12,
+        high: |c| slow_gossip(c, ms(200)),
+        measure: |c| key_to_all(&Config { eager_fanout: 1, ..c.clone() }),
+    },
+    Row {
+        setting: "eager_fanout",
+        low: |c| c.eager_fanout = 1,
+        high: |c| c.eager_fanout = 10,
+        measure: told_at_once,
+    },
+    Row {
+        setting: "batch",
+        low: |c| c.batch = ms(0),
+        high: |c| c.batch = ms(150),
+        measure: key_to_all,
+    },
+    Row {
+        setting: "transmit_factor",
+        low: |c| c.transmit_factor = 0.5,
+        high: |c| c.transmit_factor = 6.0,
+        measure: |c| one_key(c, |w, h| w.node(h).stats().rumours_state_sent),
+    },
+    Row {
+        setting: "datagram_bytes",
+        low: |c| c.datagram_bytes = 1200,
+        high: |c| (c.datagram_bytes, c.changes_bytes) = (1400, 1300),
+        measure: largest_datagram,
+    },
+    Row {
+        setting: "changes_bytes",
+        low: |_| {},
+        high: |c| c.changes_bytes = 1300,
+        measure: largest_datagram,
+    },
+    Row {
+        setting: "burst_packets",
+        low: |c| c.burst_packets = 1,
+        high: |c| c.burst_packets = 64,
+        measure: packets_in_a_burst,
+    },
+    Row {
+        setting: "seed_every",
+        low: |c| c.seed_every = 50,
+        high: |c| c.seed_every = 5,
+        measure: seed_contacts,
+    },
+    Row {
+        setting: "recontacts",
+        low: |c| c.recontacts = 0,
+        high: |_| {},
+        measure: |c| silence(c, |w, h| w.node(h).stats().recontacts),
+    },
+    Row {
+        setting: "forget_after",
+        low: |_| {},
+        high: |c| c.forget_after = secs(10),
+        measure: |c| silence(c, |w, h| w.node(h).stats().members_reaped),
+    },
+    Row {
+        setting: "anti_entropy",
+        low: |c| c.anti_entropy = false,
+        high: |_| {},
+        measure: sessions_after_a_split,
+    },
+    Row {
+        setting: "rumours",
+        low: |c| c.rumours = false,
+        high: |_| {},
+        measure: |c| one_key(c, |w, h| w.node(h).stats().rumours_state_sent),
+    },
+    Row {
+        setting: "sessions_max",
+        low: |c| c.sessions_max = 1,
+        high: |c| c.sessions_max = 8,
+        measure: sessions_at_once,
+    },
+    Row {
+        setting: "event_window",
+        low: |c| c.event_window = secs(5),
+        high: |_| {},
+        measure: events_replayed,
+    },
+    Row {
+        setting: "events_per_origin",
+        low: |c| c.events_per_origin = 3,
+        high: |_| {},
+        measure: events_replayed,
+    },
+    Row {
+        setting: "clock_bound",
+        low: |c| c.clock_bound = secs(3600),
+        high: |c| c.clock_bound = secs(5),
+        measure: clock_alarms,
+    },
+    Row {
+        setting: "durable",
+        low: |c| c.durable = false,
+        high: |c| c.durable = true,
+        measure: keys_after_all_crashed,
+    },
+];
+
+#[test]
+fn every_setting_changes_behaviour() {
+    let mut dead = Vec::new();
+    for row in ROWS {
+        let measure = |change: fn(&mut Config)| {
+            let mut config = Config::lan();
+            change(&mut config);
+            config.check().unwrap_or_else(|e| panic!("{}: {e}", row.setting));
+            (row.measure)(&config)
+        };
+        let (low, high) = (measure(row.low), measure(row.high));
+        println!("{:24} {low:10.3} {high:10.3}", row.setting);
+        if low >= high {
+            dead.push(format!("{}: {low} against {high}", row.setting));
+        }
+    }
+    assert!(dead.is_empty(), "settings that change nothing:\n{}", dead.join("\n"));
+}
+
+/// The rows name every field: a new setting without a row does not pass.
+#[test]
+fn every_setting_has_a_row() {
+    let shown = format!("{:#?}", Config::lan());
+    let fields = shown.lines().filter(|l| l.starts_with("    ") && !l.starts_with("     "));
+    let fields: Vec<&str> = fields.filter_map(|l| l.trim().split(':').next()).collect();
+    let named: Vec<&str> = ROWS.iter().map(|r| r.setting).collect();
+    assert!(fields.len() > 20, "{fields:?}");
+    assert_eq!(fields, named);
+}
+
+fn unconfirmed(config: &mut Config, beta: f64, confirmations: usize) {
+    config.witnesses = 0;
+    config.suspicion_beta = beta;
+    config.suspicion_confirmations = confirmations;
+}
+
+fn slow_gossip(config: &mut Config, tick: Duration) {
+    config.tick = tick;
+    config.fanout = 1;
+    config.eager_fanout = 1;
+}
+
+fn converged(n: usize, config: &Config) -> World {
+    let mut world = World::converged(7, WorldConfig::default(), n, config);
+    world.run_for(secs(3));
+    world
+}
+
+fn total(world: &World, count: fn(&World, usize) -> u64) -> f64 {
+    world.up().map(|h| count(world, h)).sum::<u64>() as f64
+}
+
+fn members_met(config: &Config) -> f64 {
+    let mut world = joined(1, WorldConfig::default(), 2, &Config::lan());
+    let third = world.add_node("third", config.clone());
+    world.join(third, &[0]);
+    world.run_for(secs(3));
+    world.view(third).counts().0 as f64
+}
+
+fn idle(config: &Config, count: fn(&World, usize) -> u64) -> f64 {
+    let mut world = converged(10, config);
+    world.run_for(secs(30));
+    total(&world, count)
+}
+
+/// One host of twelve falls silent for forty seconds.
+fn silence(config: &Config, count: fn(&World, usize) -> u64) -> f64 {
+    let mut world = converged(12, config);
+    world.split_off([5]);
+    world.run_for(secs(40));
+    total(&world, count)
+}
+
+fn until_verdict(config: &Config, fail: fn(&mut World)) -> f64 {
+    let mut world = converged(12, config);
+    let (id, at) = (world.id(5), world.now());
+    fail(&mut world);
+    let declared =
+        |w: &World| w.seen().first_failed.keys().any(|(o, s)| *o != 5 && *s == id);
+    world.run_while(secs(120), ms(10), |w| !declared(w));
+    world.now().since(at).as_secs_f64()
+}
+
+fn silence_until_verdict(config: &Config) -> f64 {
+    until_verdict(config, |w| w.split_off([5]))
+}
+
+fn kill_until_verdict(config: &Config) -> f64 {
+    until_verdict(config, |w| w.crash(5))
+}
+
+fn indirect_probes_at_long_round_trips(config: &Config) -> f64 {
+    let conditions = Conditions { latency: Latency::Constant(ms(200)), ..Conditions::lan() };
+    let world_config = WorldConfig { conditions, ..WorldConfig::default() };
+    let mut world = World::converged(7, world_config, 10, config);
+    world.run_for(secs(5));
+    total(&world, |w, h| w.node(h).stats().indirect_sent)
+}
+
+fn accusers_of_a_verdict(config: &Config) -> f64 {
+    let mut world = converged(12, config);
+    let id = world.id(5);
+    world.split_off([5]);
+    let decided =
+        |w: &World| w.seen().first_failed.keys().find(|(o, s)| *o != 5 && *s == id).map(|k| k.0);
+    world.run_while(secs(120), ms(1), |w| decided(w).is_none());
+    let first = decided(&world).expect("silence ends in a verdict");
+    world.view(first).evidence(id).map_or(0.0, |e| e.accusers.len() as f64)
+}
+
+fn health_of_an_isolated_node(config: &Config) -> f64 {
+    let mut world = converged(12, config);
+    world.split_off([5]);
+    let mut worst = 0;
+    for _ in 0..40 {
+        world.run_for(ms(500));
+        worst = worst.max(world.view(5).local_health());
+    }
+    f64::from(worst)
+}
+
+fn key_to_all(config: &Config) -> f64 {
+    let mut world = converged(30, config);
+    let mut sum = 0.0;
+    for i in 0..5 {
+        let key = format!("k{i}");
+        let topic = Topic::key("kv", key.as_bytes());
+        world.track(topic.clone());
+        world.set(i, &key, "v");
+        sum += *spread(&mut world, &topic, 30, secs(60)).last().unwrap();
+    }
+    sum
+}
+
+fn told_at_once(config: &Config) -> f64 {
+    let mut world = converged(30, config);
+    let before = world.node(3).stats().gossip_packets_sent;
+    world.set(3, "k", "v");
+    world.run_for(ms(50));
+    (world.node(3).stats().gossip_packets_sent - before) as f64
+}
+
+fn one_key(config: &Config, count: fn(&World, usize) -> u64) -> f64 {
+    let mut world = converged(30, config);
+    world.set(3, "k", "v");
+    world.run_for(secs(10));
+    total(&world, count)
+}
+
+/// Many small keys at once fill packets to their limit.
+fn backlog(config: &Config) -> World {
+    let mut world = converged(4, config);
+    for i in 0..300 {
+        world.set(1, format!("key {i}"), [b'v'; 60]);
+    }
+    world
+}
+
+fn largest_datagram(config: &Config) -> f64 {
+    let mut world = backlog(config);
+    world.run_for(secs(3));
+    world.largest_datagram(1) as f64
+}
+
+fn packets_in_a_burst(config: &Config) -> f64 {
+    let mut world = backlog(config);
+    let before = world.traffic(1).datagrams_sent;
+    world.run_for(ms(100));
+    (world.traffic(1).datagrams_sent - before) as f64
+}
+
+fn seed_contacts(config: &Config) -> f64 {
+    let mut world = converged(4, config);
+    let away = world.place("away", config.clone());
+    let addrs = vec![world.addr(away)];
+    world.command(1, Command::SetSeeds { addrs });
+    world.run_for(secs(120));
+    world.node(1).stats().seed_contacts as f64
+}
+
+fn sessions_after_a_split(config: &Config) -> f64 {
+    let mut world = converged(6, config);
+    world.split_off([0, 1, 2]);
+    world.set(0, "left", "v");
+    world.set(5, "right", "v");
+    world.run_for(secs(20));
+    world.net.heal();
+    world.run_for(secs(15));
+    total(&world, |w, h| w.node(h).stats().state_sessions + w.node(h).stats().member_sessions)
+}
+
+/// A returned node that differs from everybody over slow links: how many sessions it has open.
+fn sessions_at_once(config: &Config) -> f64 {
+    let conditions = Conditions { latency: Latency::Constant(ms(150)), ..Conditions::lan() };
+    let world_config = WorldConfig { conditions, ..WorldConfig::default() };
+    let mut world = World::converged(7, world_config, 20, config);
+    world.run_for(secs(3));
+    world.split_off([5]);
+    for i in 6..20 {
+        world.set(i, format!("k{i}"), vec![1; 5_000]);
+    }
+    world.run_for(secs(4));
+    world.net.heal();
+    let mut most = 0;
+    for _ in 0..600 {
+        world.run_for(ms(20));
+        most = most.max(world.calls_open());
+    }
+    let sessions = world.node(5).stats().state_sessions + world.node(5).stats().member_sessions;
+    most as f64 + sessions as f64 / 1000.0
+}
+
+fn events_replayed(config: &Config) -> f64 {
+    let mut world = converged(4, config);
+    for i in 0..8u8 {
+        world.emit(1, "e", &[i]);
+    }
+    world.run_for(secs(15));
+    let late = world.add_node("late", config.clone());
+    world.join(late, &[2]);
+    world.run_for(secs(8));
+    world.view(late).events().len() as f64
+}
+
+fn clock_alarms(config: &Config) -> f64 {
+    let mut world = converged(4, config);
+    world.clock_mut(2).step_wall(60_000);
+    world.set(2, "k", "from the future");
+    world.run_for(secs(5));
+    total(&world, |w, h| w.node(h).stats().clock_alarms)
+}
+
+fn keys_after_all_crashed(config: &Config) -> f64 {
+    let mut world = converged(3, config);
+    world.set(1, "k", "v");
+    world.run_for(secs(2));
+    for host in 0..3 {
+        world.crash(host);
+    }
+    for host in 0..3 {
+        world.start(host);
+    }
+    world.run_for(secs(2));
+    world.up().filter(|&h| world.get(h, "k").is_some()).count() as f64
+}

@@ -1,0 +1,41 @@
+//! Decides how many random scenarios a test run takes, and which seeds always run.
+//!
+//! A failure prints one line; `SEED=n cargo test -p tidings-sim --test swarm -- --exact replay
+//! --nocapture` shows that run with its options and its text.
+
+use tidings_proto::base::rng::Rng;
+use tidings_sim::scenario::soak;
+use tidings_sim::swarm::{Options, run};
+
+/// Every seed that ever failed, with the fix that it showed.
+const SEEDS_THAT_FAILED: &[u64] = &[];
+
+#[test]
+fn random_scenarios_break_no_rule_and_converge() {
+    let (from, count) = if soak() { (0, 5000) } else { (0, 60) };
+    let seeds = SEEDS_THAT_FAILED.iter().copied().chain(from..from + count);
+    let broken: Vec<String> = seeds.filter_map(|s| run(s).err()).map(|b| b.to_string()).collect();
+    assert!(broken.is_empty(), "{} of {count} scenarios:\n{}", broken.len(), broken.join("\n"));
+}
+
+#[test]
+fn replay() {
+    let Some(seed) = std::env::var("SEED").ok().and_then(|s| s.parse().ok()) else { return };
+    println!("{:#?}", Options::draw(seed));
+    match run(seed) {
+        Ok(world) => println!("seed {seed} breaks no rule; trace {:032x}", world.trace_hash()),
+        Err(broken) => panic!("{broken}"),
+    }
+}
+
+/// Rule 9, over scenarios with every kind of fault.
+#[test]
+fn a_scenario_has_one_trace() {
+    let mut seeds = Rng::from_u64(9);
+    for _ in 0..2 {
+        let seed = seeds.below(20);
+        if let (Ok(a), Ok(b)) = (run(seed), run(seed)) {
+            assert_eq!(a.trace_hash(), b.trace_hash(), "seed {seed}");
+        }
+    }
+}
