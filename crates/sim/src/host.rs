@@ -98,6 +98,8 @@ pub(crate) struct Host {
     pub(crate) config: Config,
     pub(crate) tags: Vec<(String, String)>,
     pub(crate) id: NodeId,
+    /// Of the next process.
+    pub(crate) boot: u64,
     pub(crate) replaces: Option<NodeId>,
     /// Where a process of this host joins when it starts again.
     pub(crate) join: Vec<SocketAddr>,

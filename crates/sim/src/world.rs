@@ -83,6 +83,8 @@ pub struct World {
     pub(crate) config: WorldConfig,
     pub(crate) calls: Calls,
     facts: FactStore,
+    /// What a converged world started from.
+    known: Option<Arc<[Arc<Facts>]>>,
     pub(crate) trace: Trace,
     pub(crate) seen: Observed,
     pub(crate) watch: Watch,
@@ -114,6 +116,7 @@ impl World {
             identity_rng: Rng::fork(&root, "identity"),
             calls: Calls::default(),
             facts: FactStore::default(),
+            known: None,
             trace: Trace::new(config.text),
             seen: Observed::default(),
             watch: Watch::new(config.checks),
@@ -132,6 +135,7 @@ impl World {
             world.place(&format!("n{i}"), config.clone());
         }
         let members = world.converged_facts();
+        world.known = Some(Arc::clone(&members));
         for host in 0..n {
             let snapshot = Snapshot { pairs: Vec::new(), members: Some(Arc::clone(&members)) };
             world.boot(host, snapshot);
@@ -170,6 +174,7 @@ impl World {
         config.check().expect("a world runs valid settings only");
         let host = self.hosts.len();
         let id = NodeId(self.identity_rng.bytes16());
+        let boot = self.identity_rng.u64();
         let offset_ms =
             if self.config.mono_offsets { self.identity_rng.below(100_000_000) } else { 0 };
         let clock = Clock::new(self.config.wall_start_ms, Duration::from_millis(offset_ms));
@@ -179,6 +184,7 @@ impl World {
             config,
             tags: Vec::new(),
             id,
+            boot,
             replaces: None,
             join: Vec::new(),
             node: None,
@@ -202,10 +208,11 @@ impl World {
     /// Runs a process on a host that has none.
     pub(crate) fn boot(&mut self, host: usize, snapshot: Snapshot) {
         let seed = self.identity_rng.bytes32();
-        let boot = self.identity_rng.u64();
+        let next_boot = self.identity_rng.u64();
         let now = self.now;
         let h = &mut self.hosts[host];
         assert!(h.node.is_none(), "a host runs one process at a time");
+        let boot = std::mem::replace(&mut h.boot, next_boot);
         let identity = Identity {
             id: h.id,
             name: h.name.clone(),
@@ -225,15 +232,15 @@ impl World {
         self.handle(host, Input::Tick);
     }
 
-    /// The facts of all hosts, as accepted long ago.
+    /// The facts of all hosts, exactly as their first processes will state them now.
     fn converged_facts(&self) -> Arc<[Arc<Facts>]> {
         self.hosts
             .iter()
             .map(|h| {
                 let tags = h.tags.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into()));
                 let tags: BTreeMap<Box<str>, Box<str>> = tags.collect();
-                let accepted = Hlc::new(self.config.wall_start_ms - 1, 0);
-                let facts = Facts::new(h.id, &h.name, h.addr, 0, accepted, None, &tags);
+                let accepted = Hlc::new(h.clock.now(self.now).wall_ms, 0);
+                let facts = Facts::new(h.id, &h.name, h.addr, h.boot, accepted, None, &tags);
                 self.facts.intern(facts.expect("a world's facts are valid"))
             })
             .collect()
@@ -558,6 +565,17 @@ impl World {
             let h = &self.hosts[subject];
             h.id == id && h.running() && self.net.connected(observer, subject)
         })
+    }
+
+    /// What everybody knew of a host at the start of a converged world.
+    pub fn facts_at_start(&self, host: usize) -> &Facts {
+        &self.known.as_ref().expect("the world started converged")[host]
+    }
+
+    /// A datagram that no node sent arrives, as if from the address of another host.
+    pub fn inject(&mut self, to: usize, from: usize, bytes: &[u8]) {
+        let from = self.hosts[from].addr;
+        self.offer(to, Waiting::Datagram { from, bytes: Arc::from(bytes) });
     }
 
     // ---- commands and reading

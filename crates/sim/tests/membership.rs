@@ -4,9 +4,14 @@
 use std::time::Duration;
 
 use tidings_proto::Config;
+use tidings_proto::base::hash::HashKey;
 use tidings_proto::io::{
     Alarm, Command, CommandError, Event, JoinFailure, MemberChange, Reply, Status,
 };
+use tidings_proto::membership::record::{
+    Accusers, Precedence, Standing, put_record, record_checksum,
+};
+use tidings_proto::wire::packet::{begin, seal};
 use tidings_sim::scenario::{counts, joined, percentile, settle, spread};
 use tidings_sim::{Record, Topic, World, WorldConfig};
 
@@ -415,4 +420,30 @@ fn a_rolled_back_or_cloned_directory_draws_a_new_identity() {
     assert!(world.all_see_alive(5), "{:?}", counts(&world));
     settle(&mut world, secs(10));
     assert_eq!(world.get(3, "k199").as_deref(), Some(&b"v"[..]), "nothing is lost");
+}
+
+/// F2: an incarnation that no honest node reaches (a flipped bit in somebody's memory, with
+/// valid checksums) is refused and reported, and the member lives on.
+#[test]
+fn an_absurd_incarnation_is_refused() {
+    let mut world = World::converged(45, recorded(), 6, &Config::lan());
+    world.run_for(secs(5));
+    let (key, facts) = (HashKey::for_cluster("tidings"), world.facts_at_start(2).clone());
+    let absurd = 1 << 50;
+    let sum = record_checksum(&key, facts.id, absurd, &facts.bytes);
+    for standing in [Standing::Alive, Standing::Failed, Standing::Left] {
+        let mut bytes = Vec::new();
+        let start = begin(&mut bytes, &key, world.id(4));
+        let precedence = Precedence::new(absurd, standing, sum);
+        put_record(&mut bytes, facts.id, precedence, &facts.bytes, &Accusers::default());
+        seal(&mut bytes, start, &key);
+        world.inject(3, 4, &bytes);
+        world.run_for(secs(2));
+    }
+    assert!(world.node(3).stats().record_incarnation_jump >= 1);
+    let alarmed = |a: &Alarm| matches!(a, Alarm::IncarnationJump { to, .. } if *to == absurd);
+    assert!(alarms(&world, 3).iter().any(alarmed), "{:?}", alarms(&world, 3));
+    world.run_for(secs(30));
+    assert!(world.all_see_alive(6), "{:?}", counts(&world));
+    assert!(world.up().all(|h| world.view(h).member_by_id(facts.id).unwrap().incarnation < 100));
 }

@@ -16,7 +16,7 @@ pub fn vectors_hold(world: &World) -> Result<(), String> {
         let view = world.view(host);
         let vector: BTreeMap<NodeId, u64> = view.vector().into_iter().collect();
         for (dot, written) in &world.seen().written {
-            if !vector.get(&dot.origin).is_some_and(|&upto| upto >= dot.seq) {
+            if vector.get(&dot.origin).is_none_or(|&upto| upto < dot.seq) {
                 continue;
             }
             match view.entry(&written.keyspace, &written.key) {
