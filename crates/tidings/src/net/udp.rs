@@ -23,8 +23,10 @@ impl Datagrams {
     /// `socket` does not block.
     pub(crate) fn new(socket: UdpSocket) -> io::Result<Datagrams> {
         let ipv6 = socket.local_addr()?.is_ipv6();
+        // Its successor is `unsafe`: it asks that the socket keeps its descriptor, as std's does.
         #[cfg(unix)]
-        let socket = AsyncFd::register_with_interest(socket, Interest::READABLE)?;
+        #[allow(deprecated)]
+        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
         #[cfg(not(unix))]
         let socket = tokio::net::UdpSocket::from_std(socket)?;
         Ok(Datagrams { socket, ipv6 })
