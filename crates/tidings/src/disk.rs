@@ -413,3 +413,166 @@ const CACHE_BYTES: usize = 1024 * 1024;
 const EVENTS_WAITING_MAX: usize = 16;
 /// After a failure, before the next try.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: NodeId = NodeId([1; 16]);
+
+    fn set(seq: u64, key: &str, value: &[u8]) -> Persist {
+        Persist { seq, changes: vec![(key.into(), Some(value.to_vec()))] }
+    }
+
+    async fn open(dir: &Path) -> (Disk, Recovered) {
+        Disk::open(dir.to_owned(), FIRST).await.expect("opens")
+    }
+
+    async fn fault(dir: &Path) -> DataDirFault {
+        match Disk::open(dir.to_owned(), FIRST).await {
+            Err(StartError::DataDir { reason, .. }) => reason,
+            other => panic!("refused with the directory named, not {other:?}"),
+        }
+    }
+
+    async fn event(disk: &mut Disk) -> DiskEvent {
+        let next = std::future::poll_fn(|cx| disk.poll_event(cx));
+        let limit = Duration::from_secs(20);
+        tokio::time::timeout(limit, next).await.expect("in time").expect("the writer lives")
+    }
+
+    async fn persisted(disk: &mut Disk, upto: u64) {
+        loop {
+            match event(disk).await {
+                DiskEvent::Persisted { upto: n } if n >= upto => return,
+                DiskEvent::Persisted { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn pairs_and_identity_survive_and_a_later_change_wins() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut disk, new) = open(dir.path()).await;
+        assert_eq!((new.id, new.replaces, new.pairs.len()), (FIRST, None, 0));
+        for seq in 1..=500 {
+            disk.persist(set(seq, &format!("k{}", seq % 10), &seq.to_le_bytes()));
+        }
+        disk.persist(Persist { seq: 501, changes: vec![(b"k0".to_vec(), None)] });
+        persisted(&mut disk, 501).await;
+        disk.persist(set(502, "last", b"committed by close"));
+        disk.close().await;
+
+        let (disk, old) = Disk::open(dir.path().into(), NodeId([9; 16])).await.unwrap();
+        assert_eq!(old.id, FIRST, "not the fresh one");
+        assert_eq!(old.pairs.len(), 10);
+        assert_eq!(old.pairs[0], (b"k1".to_vec(), 491u64.to_le_bytes().to_vec()));
+        assert_eq!(old.pairs[9].0, b"last");
+        disk.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_new_identity_comes_after_what_was_written_and_names_the_old_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut disk, _) = open(dir.path()).await;
+        disk.persist(set(1, "k", b"v"));
+        disk.renew(NodeId([2; 16]), FIRST);
+        let renewed = loop {
+            match event(&mut disk).await {
+                DiskEvent::Renewed(renewed) => break renewed,
+                DiskEvent::Persisted { upto: 1 } => {}
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((renewed.id, renewed.pairs.len()), (NodeId([2; 16]), 1));
+        disk.close().await;
+        let (_disk, recovered) = open(dir.path()).await;
+        assert_eq!((recovered.id, recovered.replaces), (NodeId([2; 16]), Some(FIRST)));
+    }
+
+    #[tokio::test]
+    async fn a_directory_in_use_is_refused_until_it_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, _) = open(dir.path()).await;
+        assert!(matches!(fault(dir.path()).await, DataDirFault::InUse));
+        disk.close().await;
+        open(dir.path()).await.0.close().await;
+    }
+
+    #[tokio::test]
+    async fn damage_is_named_and_left_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut disk, _) = open(dir.path()).await;
+        for seq in 1..=20 {
+            disk.persist(set(seq, &format!("key {seq}"), &vec![seq as u8; 5000]));
+        }
+        persisted(&mut disk, 20).await;
+        disk.close().await;
+        let path = dir.path().join(DATA_FILE);
+        let whole = fs::read(&path).unwrap();
+        let garbage = whole.iter().enumerate().map(|(i, b)| b ^ (i * 31) as u8).collect();
+        let mut flipped = whole.clone();
+        let inside = whole.windows(64).position(|w| w == [7; 64]).unwrap();
+        flipped[inside] ^= 1;
+        let mut cases = vec![garbage, flipped, b"short".to_vec(), whole[..9].to_vec(), vec![]];
+        cases.extend((1..8).map(|n| whole[..whole.len() * n / 8].to_vec()));
+        for bad in cases {
+            fs::write(&path, &bad).unwrap();
+            let fault = fault(dir.path()).await;
+            assert!(matches!(fault, DataDirFault::Corrupt(_)), "{fault:?}");
+            assert!(fs::read(&path).unwrap() == bad, "changed: {fault}, {} bytes", bad.len());
+        }
+        fs::write(&path, &whole).unwrap();
+        let (disk, recovered) = open(dir.path()).await;
+        assert_eq!(recovered.pairs.len(), 20);
+        disk.close().await;
+    }
+
+    /// A file that cannot grow stands for a full disk; the writer keeps what it owes.
+    #[tokio::test]
+    async fn a_failed_write_is_reported_and_made_up_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let mount = |args: &[&str]| {
+            let done =
+                std::process::Command::new(args[0]).args(&args[1..]).arg(dir.path()).output();
+            done.is_ok_and(|out| out.status.success())
+        };
+        if !mount(&["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs"]) {
+            println!("skipped: no right to mount a small file system");
+            return;
+        }
+        let ballast = dir.path().join("ballast");
+        let home = dir.path().join("home");
+        fs::write(&ballast, vec![0; 8 << 20]).unwrap_err();
+        assert!(matches!(fault(&home).await, DataDirFault::Full(_)));
+        fs::remove_file(&ballast).unwrap();
+        let (mut disk, _) = open(&home).await;
+        disk.persist(set(1, "a", b"1"));
+        persisted(&mut disk, 1).await;
+        fs::write(&ballast, vec![0; 8 << 20]).unwrap_err();
+        for seq in 2..6 {
+            disk.persist(set(seq, &format!("b{seq}"), &[7; 200_000]));
+        }
+        loop {
+            match event(&mut disk).await {
+                DiskEvent::Failed { seq } if seq >= 2 => break,
+                DiskEvent::Persisted { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        fs::remove_file(&ballast).unwrap();
+        loop {
+            match event(&mut disk).await {
+                DiskEvent::Persisted { upto: 5 } => break,
+                DiskEvent::Persisted { .. } | DiskEvent::Failed { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        disk.close().await;
+        let (disk, recovered) = open(&home).await;
+        assert_eq!(recovered.pairs.len(), 5);
+        disk.close().await;
+        assert!(mount(&["umount"]));
+    }
+}
