@@ -58,7 +58,8 @@ pub struct Config {
 
     /// Contact a seed that is not a live member every so many periods.
     pub seed_every: u32,
-    /// Failed members contacted per period, so that a healed partition is found at once.
+    /// Contacts to each failed member per period, by the cluster as a whole, so that a healed
+    /// partition is found at once and a dead address is not flooded.
     pub recontacts: usize,
     /// Forget failed and left members after this long.
     pub forget_after: Duration,
@@ -120,7 +121,7 @@ impl Config {
             changes_bytes: 1024,
             burst_packets: 8,
             seed_every: 10,
-            recontacts: 1,
+            recontacts: 3,
             forget_after: Duration::from_secs(72 * 3600),
             anti_entropy: true,
             rumours: true,

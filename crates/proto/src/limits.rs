@@ -14,13 +14,13 @@ pub const WRITES_PER_COMMAND_MAX: usize = 64;
 /// A node name. Longer: refused at the start.
 pub const NAME_BYTES_MAX: usize = 128;
 /// All that a node says about itself (name, address, tags), encoded. More: refused at the change.
-pub const FACTS_BYTES_MAX: usize = 900;
+pub const FACTS_BYTES_MAX: usize = 768;
 /// Tags of one node. More: refused at the change.
 pub const TAGS_MAX: usize = 64;
 /// Name of a user event.
 pub const EVENT_NAME_BYTES_MAX: usize = 128;
 /// Payload of a user event: one rumour frame. Longer: refused.
-pub const EVENT_PAYLOAD_BYTES_MAX: usize = 800;
+pub const EVENT_PAYLOAD_BYTES_MAX: usize = 700;
 /// An entry whose frame is larger than this is announced by rumour and fetched by stream.
 pub const RUMOUR_BYTES_MAX: usize = 1000;
 /// One stream message. Longer: the connection is closed and counted.

@@ -99,7 +99,13 @@ pub struct EventLog {
     /// Over the (sender, last delivered) pairs: part of the state fingerprint.
     print: Fingerprint,
     waiting: usize,
+    /// The newest arrivals, numbered for the rumour queue.
+    recent: VecDeque<Arc<StoredEvent>>,
+    recent_base: u64,
 }
+
+/// Arrivals that can still be told as rumours. Older ones are left to reconciliation.
+const RECENT_MAX: usize = 8192;
 
 #[derive(Debug, Default)]
 struct Origin {
@@ -130,7 +136,18 @@ impl EventLog {
             origins: BTreeMap::new(),
             print: Fingerprint::default(),
             waiting: 0,
+            recent: VecDeque::new(),
+            recent_base: 0,
         }
+    }
+
+    /// The number of the newest arrival, under which the rumour queue knows it.
+    pub fn newest_number(&self) -> u64 {
+        self.recent_base + self.recent.len() as u64 - 1
+    }
+
+    pub fn by_number(&self, number: u64) -> Option<&Arc<StoredEvent>> {
+        self.recent.get(number.checked_sub(self.recent_base)? as usize)
     }
 
     /// Takes an event off the wire. `complete` says that the other end has none before it, as in a
@@ -144,14 +161,19 @@ impl EventLog {
         if !due && (origin.waiting.len() >= EVENTS_WAITING_MAX || self.waiting >= 8 * EVENTS_WAITING_MAX) {
             return Received::Full;
         }
-        let id = event.origin;
-        if origin.waiting.insert(event.seq, Arc::new(event.clone())).is_none() {
+        let (id, skip_to) = (event.origin, if complete { event.previous } else { 0 });
+        let event = Arc::new(event);
+        if origin.waiting.insert(event.seq, event.clone()).is_none() {
             self.waiting += 1;
+        }
+        self.recent.push_back(event);
+        if self.recent.len() > RECENT_MAX {
+            self.recent.pop_front();
+            self.recent_base += 1;
         }
         if !due {
             return Received::Waits;
         }
-        let skip_to = if complete { event.previous } else { 0 };
         let delivered = self.deliver(id, skip_to);
         if delivered.is_empty() { Received::Waits } else { Received::Deliver(delivered) }
     }
@@ -196,6 +218,10 @@ impl EventLog {
 
     /// Drops what left the window. A sender's head stays: nothing is delivered twice.
     pub fn expire(&mut self, now: Time) {
+        while self.recent.front().is_some_and(|e| now.since(e.born) > self.window) {
+            self.recent.pop_front();
+            self.recent_base += 1;
+        }
         for origin in self.origins.values_mut() {
             while origin.window.front().is_some_and(|e| now.since(e.born) > self.window) {
                 origin.window.pop_front();

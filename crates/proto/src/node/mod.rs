@@ -1,16 +1,62 @@
 //! Decides how input reaches the parts and what leaves: the one state machine, owner of the
-//! deadline. (SKELETON: the surface is final, the inside is being written.)
+//! deadline. Only here do the parts know of each other.
+//!
+//! | file | what it joins |
+//! |---|---|
+//! | `mod` | the machine: input, timers, deadline |
+//! | `packets` | datagrams in and out, piggybacked news |
+//! | `probing` | probes, helpers, witnesses, recontact |
+//! | `verdicts` | accusations, suspicion, refutation, conviction |
+//! | `members` | records applied to the table, names, leaving, forgetting |
+//! | `joining` | exchanges with seeds and remembered members |
+//! | `writes` | commands on state, durability, entries and events off the wire |
+//! | `sessions` | fingerprints compared, reconciliation |
+//! | `view` | what readers may see |
 
+mod joining;
+mod members;
+mod packets;
+mod probing;
+mod sessions;
+mod verdicts;
+mod view;
+mod writes;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::clocks::{Dot, Hlc};
+use crate::anti_entropy::mismatch::Mismatch;
+use crate::base::clocks::{HybridClock, Hlc};
+use crate::base::hash::HashKey;
 use crate::base::id::NodeId;
+use crate::base::rng::Rng;
 use crate::base::time::{Now, Time};
 use crate::config::Config;
-use crate::io::{Input, Member, Outbox, Stats, UserEvent};
+use crate::detection::local_health::LocalHealth;
+use crate::detection::probe::Probes;
+use crate::detection::suspicion::Suspicions;
+use crate::dissemination::events::EventLog;
+use crate::dissemination::queue::RumourQueue;
+use crate::dissemination::rounds::Rounds;
+use crate::flow;
+use crate::io::{
+    Alarm, Command, CommandError, CommandId, Event, Input, Outbox, Output, Persist, Reply,
+    RequestId, Stats,
+};
 use crate::membership::facts::{FactStore, Facts};
+use crate::membership::record::{Precedence, Standing, record_checksum};
+use crate::membership::table::{ME, Slot, Table};
+use crate::state::disk::{self, Reserved};
+use crate::state::store::Store;
+
+pub use view::{Contact, EntryView, Evidence, View};
+
+use joining::Joins;
+use sessions::{Asked, Sessions};
+use verdicts::CaseFile;
+use writes::Writes;
 
 /// Who this node is in this life.
 #[derive(Clone, Debug)]
@@ -26,8 +72,8 @@ pub struct Identity {
     pub replaces: Option<NodeId>,
 }
 
-/// What the driver kept: the pairs of all [`Persist`](crate::io::Persist) transactions, and for
-/// simulations members known from the start.
+/// What the driver kept: the pairs of all [`Persist`] transactions, and for simulations members
+/// known from the start.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub pairs: Vec<(Vec<u8>, Vec<u8>)>,
@@ -35,29 +81,191 @@ pub struct Snapshot {
     pub members: Option<Arc<[Arc<Facts>]>>,
 }
 
+/// Numbers reserved ahead on disk, so that a refutation or an event never waits for it.
+const RESERVED_BLOCK: u64 = 1024;
+
+/// One node of the cluster. See the module's table for which file decides what.
 pub struct Node {
+    config: Config,
+    key: HashKey,
+    id: NodeId,
+    boot: u64,
+    incarnation: u64,
+    facts: FactStore,
+    table: Table,
+    phase: Phase,
+
+    rng_probe: Rng,
+    rng_peers: Rng,
+    probes: Probes,
+    next_probe: Time,
+    health: LocalHealth,
+    suspicions: Suspicions,
+    /// Why members are doubted or gone, for `why`; bounded, oldest first out.
+    cases: BTreeMap<NodeId, CaseFile>,
+    case_order: VecDeque<NodeId>,
+
+    queue: RumourQueue,
+    rounds: Rounds,
+    peers: Vec<Slot>,
+
+    /// Identities that are over and forgotten, with their last incarnation; bounded.
+    forgotten: BTreeMap<NodeId, u64>,
+    forgotten_order: VecDeque<NodeId>,
+    seeds: Vec<Seed>,
+    next_seed: usize,
+    seed_countdown: u32,
+    joins: Joins,
+    housekeeping: Time,
+
+    clock: HybridClock,
+    store: Store,
+    events: EventLog,
+    writes: Writes,
+    members_mismatch: Mismatch,
+    state_mismatch: Mismatch,
+    sessions: Sessions,
+    asked: BTreeMap<RequestId, Asked>,
+    next_request: u64,
+
     stats: Stats,
+    deadline: Time,
+    /// Alarms of one kind are raised at most once per period.
+    alarm_after: Time,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing is published before the numbers of this life are reserved on disk.
+    Starting,
+    Running,
+    Leaving { command: CommandId, until: Time },
+    Left,
+}
+
+#[derive(Clone, Debug)]
+struct Seed {
+    addr: SocketAddr,
+    /// The node that last answered there.
+    id: Option<NodeId>,
 }
 
 impl Node {
-    /// `config` must have passed [`Config::check`].
+    /// `config` must have passed [`Config::check`]. Fails if name and tags are over their limits.
     pub fn new(
-        _config: Config,
-        _identity: Identity,
-        _seed: [u8; 32],
-        _recovered: Snapshot,
-        _facts: FactStore,
-        _now: Now,
-    ) -> Result<Node, crate::io::CommandError> {
-        Ok(Node { stats: Stats::default() })
+        config: Config,
+        identity: Identity,
+        seed: [u8; 32],
+        recovered: Snapshot,
+        facts: FactStore,
+        now: Now,
+    ) -> Result<Node, CommandError> {
+        let key = HashKey::for_cluster(&config.cluster);
+        let mut store = Store::new(key, config.durable);
+        let disk = disk::recover(&recovered.pairs, &mut store, &key);
+        let had_state = disk.reserved.is_some();
+        let reserved = disk.reserved.unwrap_or_default();
+        let incarnation = reserved.incarnation + 1;
+
+        members::check_tags(&identity.tags)?;
+        let tags = identity.tags.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect();
+        let accepted = Hlc::new(now.wall_ms, 0);
+        let own = members::own_facts(
+            identity.id, &identity.name, identity.addr, identity.boot, accepted, identity.replaces, &tags,
+        )?;
+        let own = facts.intern(own);
+        let sum = record_checksum(&key, identity.id, incarnation, &own.bytes);
+        let table = Table::new(key, own, Precedence::new(incarnation, Standing::Alive, sum));
+
+        let mut rng_probe = Rng::fork(&seed, "probe");
+        // Phases differ between nodes, so that rounds never synchronise (row O7).
+        let first_probe = config.probe_period.mul_f64(rng_probe.unit());
+        let mut node = Node {
+            id: identity.id,
+            boot: identity.boot,
+            incarnation,
+            table,
+            phase: if config.durable { Phase::Starting } else { Phase::Running },
+            rng_probe,
+            rng_peers: Rng::fork(&seed, "peers"),
+            probes: Probes::default(),
+            next_probe: now.mono + first_probe,
+            health: LocalHealth::new(config.local_health_max),
+            suspicions: Suspicions::new(),
+            cases: BTreeMap::new(),
+            case_order: VecDeque::new(),
+            queue: RumourQueue::default(),
+            rounds: Rounds::default(),
+            peers: Vec::new(),
+            forgotten: BTreeMap::new(),
+            forgotten_order: VecDeque::new(),
+            seeds: Vec::new(),
+            next_seed: 0,
+            seed_countdown: config.seed_every,
+            joins: Joins::default(),
+            housekeeping: now.mono + housekeeping_interval(&config),
+            clock: HybridClock::new(config.clock_bound),
+            events: EventLog::new(key, config.event_window, config.events_per_origin),
+            writes: Writes::new(reserved, &store, identity.id),
+            members_mismatch: Mismatch::default(),
+            state_mismatch: Mismatch::default(),
+            sessions: Sessions::default(),
+            asked: BTreeMap::new(),
+            next_request: 0,
+            stats: Stats::default(),
+            deadline: Time::NEVER,
+            alarm_after: Time::ZERO,
+            config,
+            key,
+            facts,
+            store,
+        };
+        node.sessions.synced = had_state;
+        node.remember(disk.members, recovered.members.as_deref(), now.mono);
+        Ok(node)
+    }
+
+    /// Members from the disk are addresses to rejoin; those of a simulation are live at once.
+    fn remember(&mut self, rejoin: Vec<Facts>, live: Option<&[Arc<Facts>]>, now: Time) {
+        let addrs: Vec<SocketAddr> =
+            rejoin.iter().filter(|f| f.id != self.id).map(|f| f.addr).collect();
+        self.joins.rejoin(addrs, now);
+        for facts in live.into_iter().flatten().filter(|f| f.id != self.id) {
+            let sum = record_checksum(&self.key, facts.id, 1, &facts.bytes);
+            let precedence = Precedence::new(1, Standing::Alive, sum);
+            self.table.insert(facts.clone(), precedence, now, &mut self.rng_probe);
+        }
+        if live.is_some() {
+            self.sessions.synced = true;
+        }
     }
 
     /// The only way in. Call with [`Input::Tick`] once after `new`.
-    pub fn handle(&mut self, _now: Now, _input: Input<'_>, _out: &mut Outbox) {}
+    pub fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
+        self.notice_pause(now.mono, out);
+        match input {
+            Input::Persisted { upto } => self.persisted(upto, now, out),
+            Input::PersistFailed { seq } => self.persist_failed(seq, now, out),
+            Input::Tick => {}
+            _ if self.phase == Phase::Starting => self.too_early(input, out),
+            Input::Datagram { from, sender, bytes } => self.datagram(from, sender, bytes, now, out),
+            Input::Request { from, sender, id, bytes } => {
+                self.request(from, sender, id, bytes, now, out);
+            }
+            Input::Response { id, result } => self.response(id, result, now, out),
+            Input::Unreachable { to } => self.unreachable(to, now, out),
+            Input::Command { id, command } => self.command(id, command, now, out),
+        }
+        self.run_timers(now, out);
+        self.flush_disk(now.mono, out);
+        self.members_mismatch.update(self.table.fingerprint().low(), now.mono);
+        self.state_mismatch.update(self.state_print(), now.mono);
+        self.deadline = self.compute_deadline();
+    }
 
     /// The only timer: call `handle` with [`Input::Tick`] at this time.
     pub fn next_deadline(&self) -> Time {
-        Time::NEVER
+        self.deadline
     }
 
     pub fn stats(&self) -> &Stats {
@@ -67,79 +275,153 @@ impl Node {
     pub fn view(&self) -> View<'_> {
         View { node: self }
     }
+
+    fn command(&mut self, id: CommandId, command: Command, now: Now, out: &mut Outbox) {
+        if matches!(self.phase, Phase::Left | Phase::Leaving { .. }) {
+            return reply(out, id, Err(CommandError::Left));
+        }
+        let result = match command {
+            Command::Join { addrs, retry } => return self.join(Some(id), addrs, retry, now, out),
+            Command::Leave => return self.leave(id, now, out),
+            Command::Write { keyspace, writes } => {
+                return self.write(id, keyspace, writes, now, out);
+            }
+            Command::ForceLeave { name, prune } => self.force_leave(&name, prune, now, out),
+            Command::SetTags { set, unset } => self.set_tags(set, unset, now, out),
+            Command::Emit { name, payload } => self.emit(name, payload, now, out),
+            Command::SetSeeds { addrs } => self.set_seeds(addrs),
+        };
+        reply(out, id, result);
+    }
+
+    /// Before the numbers of this life are durable nothing may leave but a refusal.
+    fn too_early(&mut self, input: Input<'_>, out: &mut Outbox) {
+        if let Input::Command { id, command } = input {
+            if let Command::Join { addrs, retry: true } = command {
+                self.joins.rejoin(addrs, Time::ZERO);
+                return reply(out, id, Ok(Reply::Joined { contacted: 0 }));
+            }
+            reply(out, id, Err(CommandError::Busy));
+        }
+    }
+
+    /// The process itself stood still (stopped, swapped out, starved): what it waited for while it
+    /// could not listen proves nothing (row I6, F8).
+    fn notice_pause(&mut self, now: Time, out: &mut Outbox) {
+        let late = now.since(self.deadline);
+        if self.deadline == Time::NEVER || late < self.config.probe_timeout {
+            return;
+        }
+        self.stats.pauses += 1;
+        self.stats.probes_voided += self.probes.void() as u64;
+        self.health.doubted();
+        self.suspicions.hold_until(now + self.config.probe_period * 2);
+        if late > self.config.probe_period {
+            out.items.push(Output::Event(Event::Alarm(Alarm::Paused { lasted: late })));
+        }
+    }
+
+    fn run_timers(&mut self, now: Now, out: &mut Outbox) {
+        match self.phase {
+            Phase::Starting => return self.retry_disk(now.mono, out),
+            Phase::Left => return,
+            Phase::Leaving { command, until } if until <= now.mono => {
+                self.finish_leaving(command, now, out);
+            }
+            _ => {}
+        }
+        self.run_probes(now, out);
+        self.run_suspicions(now, out);
+        self.run_joins(now, out);
+        self.run_sessions(now, out);
+        self.retry_disk(now.mono, out);
+        if self.housekeeping <= now.mono {
+            self.housekeeping = now.mono + housekeeping_interval(&self.config);
+            self.events.expire(now.mono);
+            self.forget_departed(now.mono, out);
+        }
+        if self.rounds.is_due(now.mono) {
+            self.spread(now, out);
+        }
+    }
+
+    fn compute_deadline(&self) -> Time {
+        match self.phase {
+            Phase::Starting => self.writes.retry_at,
+            Phase::Left => Time::NEVER,
+            Phase::Running | Phase::Leaving { .. } => {
+                let leaving = match self.phase {
+                    Phase::Leaving { until, .. } => until,
+                    _ => Time::NEVER,
+                };
+                self.next_probe
+                    .min(leaving)
+                    .min(self.probes.next_deadline())
+                    .min(self.suspicions.next_attention())
+                    .min(self.rounds.next_deadline())
+                    .min(self.joins.next_deadline())
+                    .min(self.sessions.next_deadline())
+                    .min(self.writes.retry_at)
+                    .min(self.housekeeping)
+            }
+        }
+    }
+
+    /// How long news normally takes to reach all; none where rumours are off.
+    fn spread_time(&self) -> Duration {
+        if self.config.rumours {
+            flow::spread_time(&self.config, self.table.size())
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    fn state_print(&self) -> u64 {
+        (self.store.print().0.wrapping_add(self.events.print().0)) as u64
+    }
+
+    fn alarm(&mut self, alarm: Alarm, now: Time, out: &mut Outbox) {
+        if self.alarm_after <= now {
+            self.alarm_after = now + self.config.probe_period;
+            out.items.push(Output::Event(Event::Alarm(alarm)));
+        }
+    }
+
+    fn persist(&mut self, changes: Vec<disk::Change>, out: &mut Outbox) -> u64 {
+        self.writes.persist_seq += 1;
+        let seq = self.writes.persist_seq;
+        out.items.push(Output::Persist(Persist { seq, changes }));
+        seq
+    }
+
+    /// Keeps the reserved block ahead of what is used.
+    fn reserve(&mut self, out: &mut Outbox) {
+        if !self.config.durable {
+            return;
+        }
+        let w = &self.writes;
+        let short = |used: u64, reserved: u64| used + RESERVED_BLOCK / 4 > reserved;
+        if !short(self.incarnation, w.asked.incarnation) && !short(w.next_event, w.asked.event) {
+            return;
+        }
+        self.writes.asked = Reserved {
+            incarnation: self.incarnation + RESERVED_BLOCK,
+            event: self.writes.next_event + RESERVED_BLOCK,
+        };
+        let seq = self.persist(vec![disk::reserved_change(self.writes.asked)], out);
+        self.writes.reservations.push_back((seq, self.writes.asked));
+    }
+
+    fn me(&self) -> &Arc<Facts> {
+        self.table.facts(ME)
+    }
 }
 
-/// Read-only access for HTTP, metrics and tests.
-pub struct View<'a> {
-    node: &'a Node,
+fn housekeeping_interval(config: &Config) -> Duration {
+    let fastest = config.forget_after.min(config.event_window) / 10;
+    fastest.clamp(Duration::from_millis(100), Duration::from_secs(30))
 }
 
-/// An entry as readers see it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EntryView {
-    pub key: Arc<[u8]>,
-    /// `None`: deleted.
-    pub value: Option<Arc<[u8]>>,
-    pub stamp: Hlc,
-    pub dot: Dot,
-    /// Position in this node's apply order: rises with every change here.
-    pub applied_index: u64,
-    /// Position of the key's first appearance here.
-    pub created_index: u64,
-}
-
-/// Why a member is doubted or gone.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Evidence {
-    pub subject: NodeId,
-    pub incarnation: u64,
-    /// Names (or ids) of the accusers, each with "refused" or "silence".
-    pub accusers: Vec<(String, &'static str)>,
-    pub first_accused: Time,
-    pub decided: Option<Time>,
-    /// What ended it: "verdict", "refuted", "unconfirmed", "open", "told".
-    pub outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Contact {
-    pub last_heard: Option<Time>,
-    pub rtt: Option<Duration>,
-}
-
-impl<'a> View<'a> {
-    pub fn me(&self) -> Member { unimplemented!() }
-    /// All listed members, this one included, in no particular order.
-    pub fn members(&self) -> impl Iterator<Item = Member> + 'a { std::iter::empty() }
-    pub fn member(&self, _name: &str) -> Option<Member> { None }
-    pub fn member_by_id(&self, _id: NodeId) -> Option<Member> { None }
-    /// (alive incl. suspect and this node, failed, left)
-    pub fn counts(&self) -> (usize, usize, usize) { (0, 0, 0) }
-    pub fn evidence(&self, _id: NodeId) -> Option<Evidence> { None }
-    pub fn contact(&self, _id: NodeId) -> Option<Contact> { None }
-    pub fn entry(&self, _keyspace: &str, _key: &[u8]) -> Option<EntryView> { None }
-    /// Live entries whose key starts with `prefix`, in key order.
-    pub fn entries(&self, _keyspace: &str, _prefix: &[u8]) -> impl Iterator<Item = EntryView> + 'a { std::iter::empty() }
-    pub fn keyspaces(&self) -> Vec<Arc<str>> { Vec::new() }
-    /// Live entries and tombstones.
-    pub fn entry_counts(&self) -> (usize, usize) { (0, 0) }
-    /// Rises with every applied change of the state; never 0.
-    pub fn apply_index(&self) -> u64 { 1 }
-    /// Rises with every change of membership; never 0.
-    pub fn member_index(&self) -> u64 { 1 }
-    pub fn vector(&self) -> Vec<(NodeId, u64)> { Vec::new() }
-    /// The events of the window, oldest first per sender.
-    pub fn events(&self) -> Vec<Arc<UserEvent>> { Vec::new() }
-    /// (membership, state), 128 bits each.
-    pub fn fingerprints(&self) -> (u128, u128) { (0, 0) }
-    pub fn local_health(&self) -> u32 { 0 }
-    /// Has closed a session with a peer, or is alone by choice: acknowledges shared writes.
-    pub fn synced(&self) -> bool { false }
-    pub fn writes_refused(&self) -> bool { false }
-    /// Expected time for news to reach all.
-    pub fn spread_time(&self) -> Duration { Duration::ZERO }
-    pub fn rumours_waiting(&self) -> usize { 0 }
-    pub fn seeds(&self) -> Vec<SocketAddr> { Vec::new() }
-    pub fn config(&self) -> &'a Config { unimplemented!() }
-    pub fn left(&self) -> bool { let _ = self.node; false }
+fn reply(out: &mut Outbox, command: CommandId, result: Result<Reply, CommandError>) {
+    out.items.push(Output::Reply { command, result });
 }

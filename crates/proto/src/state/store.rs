@@ -101,6 +101,14 @@ impl Store {
         applied
     }
 
+    /// Merges an entry that is on disk already, with the vector that covers it.
+    pub fn apply_durable(&mut self, entry: Entry) -> Applied {
+        let track = std::mem::take(&mut self.track_dirty);
+        let applied = self.apply(entry);
+        self.track_dirty = track;
+        applied
+    }
+
     /// Merges a complete entry: own writes, lone remote ones, groups as a whole.
     pub fn apply(&mut self, entry: Entry) -> Applied {
         if !self.has_room(&entry) {

@@ -1,0 +1,451 @@
+//! Decides what a record changes: who is in the table, who holds a name, what watchers are told,
+//! and how this node itself is announced, leaves, and forgets others.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::packets::Via;
+use super::{Node, Phase, Seed, reply};
+use crate::base::clocks::Hlc;
+use crate::base::id::NodeId;
+use crate::base::time::{Now, Time};
+use crate::dissemination::queue::Topic;
+use crate::io::{Alarm, CommandError, CommandId, Event, Member, MemberChange, Outbox, Reply, Status};
+use crate::limits::{FACTS_BYTES_MAX, FORGOTTEN_MAX, MEMBERS_MAX, NAME_BYTES_MAX, SEEDS_MAX, TAGS_MAX};
+use crate::membership::facts::Facts;
+use crate::membership::names::holds_against;
+use crate::membership::record::{Precedence, Record, Standing, record_checksum};
+use crate::membership::table::{ME, Slot};
+use crate::state::disk;
+
+impl Node {
+    /// Applies a record off the wire. Stale ones cost a look-up and a comparison, nothing more.
+    pub(super) fn apply_record(&mut self, record: &Record<'_>, via: Via, now: Now, out: &mut Outbox) {
+        if record.id == self.id {
+            return self.told_of_myself(record, now, out);
+        }
+        match self.table.find(record.id) {
+            Some(slot) => self.update_member(slot, record, via, now, out),
+            None => self.add_member(record, via, now, out),
+        }
+    }
+
+    fn add_member(&mut self, record: &Record<'_>, via: Via, now: Now, out: &mut Outbox) {
+        if self.forgotten.get(&record.id).is_some_and(|&last| record.incarnation <= last) {
+            self.stats.record_forgotten += 1;
+            return;
+        }
+        if self.table.len() >= MEMBERS_MAX {
+            self.stats.record_limit += 1;
+            return;
+        }
+        let Some(facts) = self.read_facts(record) else { return };
+        if record.standing.is_live() {
+            self.retire_replaced(&facts, now, out);
+        }
+        let precedence = record.precedence();
+        let slot = self.table.insert(facts, precedence, now.mono, &mut self.rng_probe);
+        if record.standing == Standing::Failed {
+            self.file_case(record.id, record.incarnation, record.accusers.clone(), now.mono, "told");
+        }
+        if record.standing.is_live() {
+            self.stats.joins += 1;
+            self.member_event(MemberChange::Join, slot, out);
+            self.remember_on_disk(slot, true);
+            self.contest_name(slot, now, out);
+        }
+        if via != Via::Joining {
+            self.tell(Topic::Member, u64::from(slot), now.mono);
+        }
+    }
+
+    fn update_member(&mut self, slot: Slot, record: &Record<'_>, via: Via, now: Now, out: &mut Outbox) {
+        let precedence = record.precedence();
+        if precedence <= self.table.precedence(slot) {
+            self.stats.rumours_stale += 1;
+            return;
+        }
+        let from_owner = via == Via::Rumour(record.id);
+        if !from_owner && self.jumps(slot, record.incarnation, now.mono) {
+            self.stats.record_incarnation_jump += 1;
+            let (from, to) = (self.table.incarnation(slot), record.incarnation);
+            let alarm = Alarm::IncarnationJump { id: record.id, from, to };
+            return self.alarm(alarm, now.mono, out);
+        }
+        let same_bytes = *record.facts == *self.table.facts(slot).bytes;
+        let facts = if same_bytes && record.checksum_holds(&self.key) {
+            self.table.facts(slot).clone()
+        } else {
+            let Some(facts) = self.read_facts(record) else { return };
+            facts
+        };
+        if record.standing == Standing::Failed {
+            let fresh = matches!(via, Via::Rumour(_));
+            if !self.verdict_stands(slot, &record.accusers, fresh) {
+                if record.incarnation == self.table.incarnation(slot) {
+                    self.suspect(slot, record.incarnation, &record.accusers, now, out);
+                }
+                return;
+            }
+            self.file_case(record.id, record.incarnation, record.accusers.clone(), now.mono, "told");
+        }
+        self.install(slot, facts, precedence, via != Via::Joining, now, out);
+    }
+
+    /// Puts a winning record into the table and says what changed.
+    pub(super) fn install(
+        &mut self,
+        slot: Slot,
+        facts: Arc<Facts>,
+        precedence: Precedence,
+        tell: bool,
+        now: Now,
+        out: &mut Outbox,
+    ) {
+        let was_live = self.table.is_live(slot);
+        let was_leaving = self.table.standing(slot) == Standing::Leaving;
+        let was_listed = self.table.standing(slot) != Standing::Retired;
+        let renewed = facts.content != self.table.facts(slot).content;
+        let is_live = precedence.standing.is_live();
+        if is_live && renewed {
+            self.retire_replaced(&facts, now, out);
+        }
+        let doubted = self.suspicions.get(slot).is_some();
+        if precedence.standing == Standing::Alive && doubted {
+            self.stats.refutations_seen += 1;
+            self.end_suspicion(slot, "refuted", now.mono, out);
+        } else if doubted {
+            self.suspicions.close(slot);
+            self.queue.remove(Topic::Accusation, u64::from(slot));
+        }
+        self.table.update(slot, facts, precedence, now.mono, &mut self.rng_probe);
+        let change = match precedence.standing {
+            Standing::Alive if !was_live || was_leaving => Some(MemberChange::Join),
+            Standing::Alive if renewed => Some(MemberChange::Update),
+            Standing::Alive => None,
+            Standing::Leaving if was_live && !was_leaving => Some(MemberChange::Leave),
+            Standing::Failed if was_live => Some(MemberChange::Failed),
+            Standing::Left if was_leaving => None,
+            Standing::Left => Some(MemberChange::Leave),
+            Standing::Retired if was_live => Some(MemberChange::Failed),
+            Standing::Retired if was_listed => Some(MemberChange::Reap),
+            _ => None,
+        };
+        if let Some(change) = change {
+            self.member_event(change, slot, out);
+        }
+        if is_live != was_live {
+            self.remember_on_disk(slot, is_live || precedence.standing == Standing::Failed);
+        }
+        if is_live && (renewed || !was_live) {
+            self.contest_name(slot, now, out);
+        }
+        if tell {
+            self.tell(Topic::Member, u64::from(slot), now.mono);
+        }
+    }
+
+    fn read_facts(&mut self, record: &Record<'_>) -> Option<Arc<Facts>> {
+        if !record.checksum_holds(&self.key) {
+            self.stats.record_checksum += 1;
+            return None;
+        }
+        match self.facts.decode(record.facts) {
+            Ok(facts) if facts.id == record.id => Some(facts),
+            _ => {
+                self.stats.record_checksum += 1;
+                None
+            }
+        }
+    }
+
+    /// Others speak of this node: refute what is wrong, and find out if another process lives under
+    /// this identity.
+    fn told_of_myself(&mut self, record: &Record<'_>, now: Now, out: &mut Outbox) {
+        let mine = self.table.precedence(ME);
+        if record.precedence() <= mine || self.phase != Phase::Running {
+            return;
+        }
+        let boot = self.facts.decode(record.facts).ok().map(|f| f.boot);
+        let other_process = record.standing == Standing::Alive && boot != Some(self.boot);
+        if record.standing == Standing::Retired || other_process {
+            let alarm = Alarm::IdentityTaken { id: self.id };
+            return self.emit_event(Event::Alarm(alarm), out);
+        }
+        self.refute(record.incarnation, now, out);
+    }
+
+    // Names.
+
+    /// A new life that names the one it takes over from ends that one first (F28).
+    fn retire_replaced(&mut self, facts: &Facts, now: Now, out: &mut Outbox) {
+        let Some(old) = facts.replaces else { return };
+        if old == self.id {
+            return; // told_of_myself and contest_name deal with that
+        }
+        match self.table.find(old) {
+            Some(slot) if self.table.standing(slot) != Standing::Retired => {
+                self.change_standing(slot, Standing::Retired, now, out);
+            }
+            Some(_) => {}
+            None => self.forget_id(old, u64::MAX),
+        }
+    }
+
+    /// Several live members with one name: each node computes the same holder.
+    fn contest_name(&mut self, slot: Slot, now: Now, out: &mut Outbox) {
+        let facts = self.table.facts(slot).clone();
+        let mut rivals = Vec::new();
+        self.table.each_named(&facts.name, |other| {
+            if other != slot && (other == ME || self.table.is_live(other)) {
+                rivals.push(other);
+            }
+        });
+        for rival in rivals {
+            let theirs = self.table.facts(rival).clone();
+            let (holder, loser) = if holds_against(&facts, &theirs) { (slot, rival) } else { (rival, slot) };
+            self.stats.name_conflicts += 1;
+            let alarm = Alarm::NameConflict {
+                name: facts.name.to_string(),
+                holder: self.table.id(holder),
+                loser: self.table.id(loser),
+            };
+            self.emit_event(Event::Alarm(alarm), out);
+            if loser == ME {
+                self.withdraw(now, out);
+            }
+        }
+    }
+
+    /// Somebody was refused because we hold the name it claims.
+    pub(super) fn name_claimed(&mut self, claim: Record<'_>, now: Now, out: &mut Outbox) {
+        let me = self.me().clone();
+        let ours = self.facts.decode(claim.facts).is_ok_and(|f| f.name == me.name && f.id != self.id);
+        if ours {
+            self.stats.name_conflicts += 1;
+            let alarm = Alarm::NameConflict { name: me.name.to_string(), holder: self.id, loser: claim.id };
+            self.alarm(alarm, now.mono, out);
+        }
+    }
+
+    /// This node lost its name: it steps out of the cluster and says so.
+    fn withdraw(&mut self, now: Now, out: &mut Outbox) {
+        if self.phase == Phase::Running {
+            self.announce(Standing::Left, now, out);
+            self.spread(now, out);
+            self.phase = Phase::Left;
+        }
+    }
+
+    // This node.
+
+    /// Publishes what this node now says about itself, at its current incarnation.
+    pub(super) fn announce(&mut self, standing: Standing, now: Now, out: &mut Outbox) {
+        let facts = self.me().clone();
+        let sum = record_checksum(&self.key, self.id, self.incarnation, &facts.bytes);
+        let precedence = Precedence::new(self.incarnation, standing, sum);
+        self.table.update(ME, facts, precedence, now.mono, &mut self.rng_probe);
+        self.tell(Topic::Member, u64::from(ME), now.mono);
+        self.reserve(out);
+    }
+
+    /// Changes what this node says about itself; the next incarnation announces it.
+    pub(super) fn restate(
+        &mut self,
+        tags: &BTreeMap<Box<str>, Box<str>>,
+        replaces: Option<NodeId>,
+        now: Now,
+        out: &mut Outbox,
+    ) -> Result<(), CommandError> {
+        let me = self.me().clone();
+        let facts = own_facts(me.id, &me.name, me.addr, me.boot, me.accepted, replaces, tags)?;
+        if self.config.durable && self.incarnation + 1 > self.writes.durable.incarnation {
+            return Err(CommandError::DiskFailed);
+        }
+        self.incarnation += 1;
+        let facts = self.facts.intern(facts);
+        let precedence = self.table.precedence(ME);
+        self.table.update(ME, facts, precedence, now.mono, &mut self.rng_probe);
+        self.announce(Standing::Alive, now, out);
+        Ok(())
+    }
+
+    pub(super) fn set_tags(
+        &mut self,
+        set: Vec<(String, String)>,
+        unset: Vec<String>,
+        now: Now,
+        out: &mut Outbox,
+    ) -> Result<Reply, CommandError> {
+        check_tags(&set)?;
+        let me = self.me().clone();
+        let mut tags = me.tags.clone();
+        for key in &unset {
+            tags.remove(key.as_str());
+        }
+        tags.extend(set.into_iter().map(|(k, v)| (k.into(), v.into())));
+        if tags != me.tags {
+            self.restate(&tags, me.replaces, now, out)?;
+            self.member_event(MemberChange::Update, ME, out);
+        }
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn leave(&mut self, command: CommandId, now: Now, out: &mut Outbox) {
+        self.announce(Standing::Leaving, now, out);
+        let until = if self.table.live().is_empty() { now.mono } else { now.mono + self.spread_time() };
+        self.phase = Phase::Leaving { command, until };
+    }
+
+    pub(super) fn finish_leaving(&mut self, command: CommandId, now: Now, out: &mut Outbox) {
+        self.announce(Standing::Left, now, out);
+        self.spread(now, out);
+        self.stats.leaves += 1;
+        self.phase = Phase::Left;
+        reply(out, command, Ok(Reply::Done));
+    }
+
+    pub(super) fn force_leave(
+        &mut self,
+        name: &str,
+        prune: bool,
+        now: Now,
+        out: &mut Outbox,
+    ) -> Result<Reply, CommandError> {
+        let unknown = || CommandError::UnknownMember { name: name.to_owned() };
+        let slot = self.table.find_name(name).ok_or_else(unknown)?;
+        if slot == ME || self.table.is_live(slot) {
+            return Err(CommandError::MemberAlive { name: name.to_owned() });
+        }
+        let standing = if prune { Standing::Retired } else { Standing::Left };
+        if self.table.standing(slot) < standing {
+            self.change_standing(slot, standing, now, out);
+        }
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn set_seeds(&mut self, addrs: Vec<SocketAddr>) -> Result<Reply, CommandError> {
+        if addrs.len() > SEEDS_MAX {
+            return Err(CommandError::Full { what: "seeds", max: SEEDS_MAX });
+        }
+        self.seeds = addrs.into_iter().map(|addr| Seed { addr, id: None }).collect();
+        Ok(Reply::Done)
+    }
+
+    // Forgetting.
+
+    /// Members that are gone for long are forgotten; their identities are not, so that no late
+    /// record brings them back (F11).
+    pub(super) fn forget_departed(&mut self, now: Time, out: &mut Outbox) {
+        let old: Vec<Slot> = self
+            .table
+            .slots()
+            .filter(|&s| s != ME && !self.table.standing(s).is_live())
+            .filter(|&s| now.since(self.table.since(s)) >= self.config.forget_after)
+            .collect();
+        for slot in old {
+            let (id, incarnation) = (self.table.id(slot), self.table.incarnation(slot));
+            let retired = self.table.standing(slot) == Standing::Retired;
+            if !retired {
+                self.member_event(MemberChange::Reap, slot, out);
+            }
+            self.stats.members_reaped += 1;
+            self.remember_on_disk(slot, false);
+            self.queue.remove(Topic::Member, u64::from(slot));
+            self.cases.remove(&id);
+            self.case_order.retain(|&other| other != id);
+            self.events.forget(id);
+            self.sessions.cursors.remove(&id);
+            self.table.forget(slot);
+            self.forget_id(id, if retired { u64::MAX } else { incarnation });
+        }
+    }
+
+    fn forget_id(&mut self, id: NodeId, incarnation: u64) {
+        if self.forgotten.insert(id, incarnation).is_none() {
+            self.forgotten_order.push_back(id);
+            if self.forgotten_order.len() > FORGOTTEN_MAX
+                && let Some(oldest) = self.forgotten_order.pop_front()
+            {
+                self.forgotten.remove(&oldest);
+            }
+        }
+    }
+
+    /// Members worth rejoining after a restart are on disk.
+    fn remember_on_disk(&mut self, slot: Slot, known: bool) {
+        if self.config.durable && slot != ME {
+            let change = disk::member_change(self.table.facts(slot), known);
+            self.writes.member_changes.insert(change.0, change.1);
+        }
+    }
+
+    // Views of one member.
+
+    pub(super) fn status_of(&self, slot: Slot) -> Status {
+        match self.table.standing(slot) {
+            _ if self.table.is_unconfirmed(slot) => Status::Failed,
+            Standing::Alive if self.table.is_suspect(slot) => Status::Suspect,
+            Standing::Alive => Status::Alive,
+            Standing::Failed => Status::Failed,
+            Standing::Leaving => Status::Leaving,
+            Standing::Left | Standing::Retired => Status::Left,
+        }
+    }
+
+    pub(super) fn member(&self, slot: Slot) -> Member {
+        let facts = self.table.facts(slot);
+        Member {
+            id: facts.id,
+            name: facts.name.to_string(),
+            addr: facts.addr,
+            tags: facts.tags.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
+            status: self.status_of(slot),
+            incarnation: self.table.incarnation(slot),
+            confirmed: !self.table.is_unconfirmed(slot),
+        }
+    }
+
+    pub(super) fn member_event(&self, change: MemberChange, slot: Slot, out: &mut Outbox) {
+        let mut member = self.member(slot);
+        if change == MemberChange::Failed {
+            member.status = Status::Failed; // also where a new life ended it
+        }
+        self.emit_event(Event::Member { change, member: Arc::new(member) }, out);
+    }
+}
+
+pub(super) fn own_facts(
+    id: NodeId,
+    name: &str,
+    addr: SocketAddr,
+    boot: u64,
+    accepted: Hlc,
+    replaces: Option<NodeId>,
+    tags: &BTreeMap<Box<str>, Box<str>>,
+) -> Result<Facts, CommandError> {
+    if tags.len() > TAGS_MAX {
+        return Err(CommandError::Full { what: "tags", max: TAGS_MAX });
+    }
+    let bytes = name.len() + tags.iter().map(|(k, v)| k.len() + v.len() + 4).sum::<usize>();
+    let too_long = || CommandError::FactsLength { bytes };
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || bytes > FACTS_BYTES_MAX {
+        return Err(too_long());
+    }
+    Facts::new(id, name, addr, boot, accepted, replaces, tags).map_err(|_| too_long())
+}
+
+pub(super) fn check_tags(tags: &[(String, String)]) -> Result<(), CommandError> {
+    for (key, value) in tags {
+        let expected = if key.is_empty() || key.len() > 128 {
+            "a name of 1 to 128 bytes"
+        } else if value.len() > FACTS_BYTES_MAX {
+            "a value that fits the limit of all tags together"
+        } else {
+            continue;
+        };
+        return Err(CommandError::Tag { key: key.clone(), expected });
+    }
+    Ok(())
+}

@@ -1,0 +1,326 @@
+//! Decides what happens to a datagram, and how one is filled: a primary message, then news up to
+//! the MTU, encoded once and sent to many.
+
+use std::net::SocketAddr;
+
+use super::{Node, Phase};
+use crate::base::hash::HashKey;
+use crate::base::id::NodeId;
+use crate::base::time::{Now, Time};
+use crate::detection::message::{
+    Accusation, Ack, Ping, PingReq, Prints, decode_answer, put_accusation,
+};
+use crate::detection::suspicion::Suspicions;
+use crate::dissemination::events::{EventLog, StoredEvent};
+use crate::dissemination::queue::{Encoded, Topic};
+use crate::flow;
+use crate::io::{Alarm, Event, Outbox, Output};
+use crate::limits::RUMOUR_BYTES_MAX;
+use crate::membership::record::{Accusers, Record, Standing, put_record};
+use crate::membership::table::{Slot, Table};
+use crate::peers;
+use crate::state::entry::{Advert, Entry};
+use crate::state::store::Store;
+use crate::wire::codec::DecodeError;
+use crate::wire::frame::{Frames, kind};
+use crate::wire::packet::{self, Unreadable};
+
+/// How a record or an entry came: what may be believed of it depends on that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Via {
+    /// Fresh off the rumour mill, from this sender.
+    Rumour(NodeId),
+    /// Met while comparing states: it may be old. Established nodes pass it on.
+    Session,
+    /// Read while joining: everybody else knows it.
+    Joining,
+}
+
+impl Node {
+    pub(super) fn datagram(
+        &mut self,
+        from: SocketAddr,
+        sealed_by: Option<NodeId>,
+        bytes: &[u8],
+        now: Now,
+        out: &mut Outbox,
+    ) {
+        self.stats.datagrams_received += 1;
+        self.stats.datagram_bytes_received += bytes.len() as u64;
+        if bytes.len() > self.config.datagram_bytes.max(1500) {
+            self.stats.drop_oversized += 1;
+            return;
+        }
+        let Some((sender, body)) = self.open(bytes, sealed_by, from, now.mono, out) else { return };
+        if sender == self.id {
+            self.stats.drop_own += 1;
+            return;
+        }
+        if self.phase == Phase::Left {
+            return;
+        }
+        self.heard_from(sender, now, out);
+        for frame in Frames::new(body) {
+            let result = match frame {
+                Ok((kind, body)) => self.frame(kind, body, sender, from, now, out),
+                Err(error) => Err(error),
+            };
+            if result.is_err() {
+                self.stats.drop_malformed += 1;
+                return;
+            }
+        }
+    }
+
+    /// Checks header and checksum; counts why a packet is dropped.
+    pub(super) fn open<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        sealed_by: Option<NodeId>,
+        from: SocketAddr,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Option<(NodeId, &'a [u8])> {
+        match packet::open(bytes, &self.key) {
+            Ok((sender, _)) if sealed_by.is_some_and(|id| id != sender) => {
+                self.stats.drop_impersonated += 1;
+                None
+            }
+            Ok(opened) => Some(opened),
+            Err(reason) => {
+                match reason {
+                    Unreadable::Truncated => self.stats.drop_truncated += 1,
+                    Unreadable::Version => self.stats.drop_version += 1,
+                    Unreadable::Checksum => self.stats.drop_checksum += 1,
+                    Unreadable::ForeignCluster => {
+                        self.stats.drop_foreign_cluster += 1;
+                        self.alarm(Alarm::ForeignCluster { from }, now, out);
+                    }
+                }
+                None
+            }
+        }
+    }
+
+    fn frame(
+        &mut self,
+        kind: u8,
+        body: &[u8],
+        sender: NodeId,
+        from: SocketAddr,
+        now: Now,
+        out: &mut Outbox,
+    ) -> Result<(), DecodeError> {
+        match kind {
+            kind::PING => self.ping(Ping::decode(body)?, sender, from, now, out),
+            kind::ACK => self.ack(Ack::decode(body)?, sender, from, now, out),
+            kind::PING_REQ => self.ping_req(PingReq::decode(body)?, from, now, out),
+            kind::INDIRECT_ACK => self.indirect_ack(decode_answer(body)?, now, out),
+            kind::NACK => self.nack(decode_answer(body)?),
+            kind::NOT_ME => self.not_me(decode_answer(body)?, now, out),
+            kind::NAME_CLAIM => self.name_claimed(Record::decode(body)?, now, out),
+            _ => self.news(kind, body, Via::Rumour(sender), from, now, out)?,
+        }
+        Ok(())
+    }
+
+    /// A frame that carries state. Unknown kinds are skipped.
+    pub(super) fn news(
+        &mut self,
+        kind: u8,
+        body: &[u8],
+        via: Via,
+        from: SocketAddr,
+        now: Now,
+        out: &mut Outbox,
+    ) -> Result<(), DecodeError> {
+        match kind {
+            kind::MEMBER => self.apply_record(&Record::decode(body)?, via, now, out),
+            kind::ACCUSATION => self.accused(Accusation::decode(body)?, now, out),
+            kind::ENTRY => match Entry::decode(body, &self.key)? {
+                Some(entry) => {
+                    self.apply_entry(entry, via, false, now, out);
+                }
+                None => self.stats.entry_checksum += 1,
+            },
+            kind::ADVERT => self.advertised(&Advert::decode(body)?, from, out),
+            kind::EVENT => match StoredEvent::decode(body, &self.key, now.mono)? {
+                Some(event) => self.apply_event(event, via, now, out),
+                None => self.stats.entry_checksum += 1,
+            },
+            _ => self.stats.frame_unknown += 1,
+        }
+        Ok(())
+    }
+
+    // Out.
+
+    pub(super) fn prints(&self) -> Prints {
+        Prints { members: self.table.fingerprint().low(), state: self.state_print() }
+    }
+
+    /// Starts a packet in the outbox.
+    pub(super) fn begin(&self, out: &mut Outbox) -> usize {
+        packet::begin(&mut out.bytes, &self.key, self.id)
+    }
+
+    /// Completes a datagram with news and sends it.
+    pub(super) fn send(&mut self, start: usize, to: SocketAddr, out: &mut Outbox, now: Time) {
+        if self.fill(start, out, now) {
+            let limit = self.transmit_limit();
+            self.queue.sent(1, limit);
+        }
+        packet::seal(&mut out.bytes, start, &self.key);
+        self.count_datagram(out.bytes.len() - start);
+        let bytes = start..out.bytes.len();
+        out.items.push(Output::Datagram { to, bytes });
+    }
+
+    fn count_datagram(&mut self, bytes: usize) {
+        self.stats.datagrams_sent += 1;
+        self.stats.datagram_bytes_sent += bytes as u64;
+    }
+
+    fn transmit_limit(&self) -> u32 {
+        flow::transmit_limit(self.config.transmit_factor, self.table.size())
+    }
+
+    /// Appends rumours to the packet that starts at `start`; false if there were none.
+    fn fill(&mut self, start: usize, out: &mut Outbox, now: Time) -> bool {
+        if self.queue.is_empty() {
+            return false;
+        }
+        let parts = RumourSources {
+            key: &self.key,
+            table: &self.table,
+            suspicions: &self.suspicions,
+            cases: |id| self.cases.get(&id).map(|c| &c.accusers),
+            store: &self.store,
+            events: &self.events,
+            now,
+        };
+        let end = (out.bytes.len() + self.config.changes_bytes).min(start + self.config.datagram_bytes);
+        let counts = self.queue.fill(&mut out.bytes, end, |topic, key, out| parts.encode(topic, key, out));
+        let [accusations, members, state, events] = counts.map(|c| c as u64);
+        self.stats.accusations_sent += accusations;
+        self.stats.rumours_member_sent += members;
+        self.stats.rumours_state_sent += state;
+        self.stats.rumours_event_sent += events;
+        accusations + members + state + events > 0
+    }
+
+    /// One round of gossip: the same packets to each of a few peers.
+    pub(super) fn spread(&mut self, now: Now, out: &mut Outbox) {
+        let k = if self.queue.has_fresh() { self.config.eager_fanout } else { self.config.fanout };
+        let mut peers = std::mem::take(&mut self.peers);
+        peers::uniform(&self.table, k, &mut self.rng_peers, |_| false, &mut peers);
+        if !peers.is_empty() {
+            for _ in 0..self.config.burst_packets {
+                let start = self.begin(out);
+                if !self.fill(start, out, now.mono) {
+                    out.bytes.truncate(start);
+                    break;
+                }
+                packet::seal(&mut out.bytes, start, &self.key);
+                for &slot in &peers {
+                    let to = self.table.addr(slot);
+                    let bytes = start..out.bytes.len();
+                    self.count_datagram(bytes.len());
+                    self.stats.gossip_packets_sent += 1;
+                    out.items.push(Output::Datagram { to, bytes });
+                }
+            }
+            let limit = self.transmit_limit();
+            self.queue.sent(peers.len() as u32, limit);
+        }
+        let left = if self.queue.is_empty() || peers.is_empty() {
+            None
+        } else if self.queue.has_fresh() {
+            Some(self.config.batch.max(std::time::Duration::from_millis(1)))
+        } else {
+            Some(self.config.tick)
+        };
+        self.rounds.sent(now.mono, left);
+        self.peers = peers;
+    }
+
+    /// Queues news for the next packets and, as it is fresh, for a round of its own.
+    pub(super) fn tell(&mut self, topic: Topic, key: u64, now: Time) {
+        if self.config.rumours || topic == Topic::Accusation {
+            self.queue.push(topic, key);
+            self.rounds.fresh(now, self.config.batch);
+        }
+    }
+
+    /// What the other end should hear first: its own accusation, or that it is held gone.
+    pub(super) fn put_buddy(&self, id: NodeId, out: &mut Vec<u8>) {
+        let Some(slot) = self.table.find(id) else { return };
+        if let Some(s) = self.suspicions.get(slot) {
+            put_accusation(out, id, s.incarnation, &s.accusers);
+        } else if self.table.standing(slot) != Standing::Alive {
+            self.put_member(slot, out);
+        }
+    }
+
+    pub(super) fn put_member(&self, slot: Slot, out: &mut Vec<u8>) {
+        let none = Accusers::default();
+        let accusers = self.cases.get(&self.table.id(slot)).map_or(&none, |c| &c.accusers);
+        let facts = &self.table.facts(slot).bytes;
+        put_record(out, self.table.id(slot), self.table.precedence(slot), facts, accusers);
+    }
+
+    pub(super) fn emit_event(&self, event: Event, out: &mut Outbox) {
+        out.items.push(Output::Event(event));
+    }
+}
+
+/// Where the bytes of rumours live: the queue knows keys only.
+struct RumourSources<'a, F> {
+    key: &'a HashKey,
+    table: &'a Table,
+    suspicions: &'a Suspicions,
+    cases: F,
+    store: &'a Store,
+    events: &'a EventLog,
+    now: Time,
+}
+
+impl<'a, F: Fn(NodeId) -> Option<&'a Accusers>> RumourSources<'a, F> {
+    fn encode(&self, topic: Topic, key: u64, out: &mut Vec<u8>) -> Encoded {
+        match topic {
+            Topic::Accusation => {
+                let slot = key as Slot;
+                let Some(s) = self.suspicions.get(slot) else { return Encoded::Gone };
+                put_accusation(out, self.table.id(slot), s.incarnation, &s.accusers);
+            }
+            Topic::Member => {
+                let slot = key as Slot;
+                if !self.table.in_use(slot) {
+                    return Encoded::Gone;
+                }
+                let none = Accusers::default();
+                let accusers = (self.cases)(self.table.id(slot)).unwrap_or(&none);
+                let facts = &self.table.facts(slot).bytes;
+                put_record(out, self.table.id(slot), self.table.precedence(slot), facts, accusers);
+            }
+            Topic::State => {
+                let entry = &self.store.kept(key as u32).entry;
+                let size = entry.value.as_ref().map_or(0, |v| v.len()) + entry.key.len();
+                let start = out.len();
+                if size <= RUMOUR_BYTES_MAX {
+                    entry.put(out, self.key);
+                }
+                if size > RUMOUR_BYTES_MAX || out.len() - start > RUMOUR_BYTES_MAX {
+                    out.truncate(start);
+                    let advert = Advert { keyspace: &entry.keyspace, key: &entry.key, dot: entry.dot };
+                    advert.put(out, kind::ADVERT);
+                }
+            }
+            Topic::Event => {
+                let Some(event) = self.events.by_number(key) else { return Encoded::Gone };
+                event.put(out, self.key, self.now);
+            }
+        }
+        Encoded::Yes
+    }
+}

@@ -1,0 +1,340 @@
+//! Decides whom to probe and when, and what each answer or silence means for the probe.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::Node;
+use super::sessions::{Ask, Asked};
+use crate::base::id::NodeId;
+use crate::base::time::{Now, Time};
+use crate::detection::message::{Ack, Ping, PingReq, put_answer};
+use crate::detection::probe::{Probe, Purpose, direct_timeout, nack_after};
+use crate::io::{Alarm, Outbox, RequestError, RequestId};
+use crate::membership::record::Cause;
+use crate::membership::table::Slot;
+use crate::peers;
+use crate::wire::frame::{Frames, kind};
+
+/// Recontacts in one period by one node, however many members are lost: caps heal storms.
+const RECONTACTS_MAX: usize = 8;
+
+impl Node {
+    // Timers.
+
+    pub(super) fn run_probes(&mut self, now: Now, out: &mut Outbox) {
+        while let Some((seq, ended)) = self.probes.due(now.mono) {
+            if ended {
+                self.probe_ended(seq, now, out);
+            } else {
+                self.escalate(seq, now, out);
+            }
+        }
+        if self.next_probe <= now.mono {
+            let period = self.health.stretch(self.config.probe_period);
+            self.next_probe = now.mono + period;
+            self.probe_round(period, now, out);
+        }
+    }
+
+    fn probe_round(&mut self, period: Duration, now: Now, out: &mut Outbox) {
+        if let Some(slot) = self.table.next_to_probe(&mut self.rng_probe) {
+            self.probe(slot, Purpose::Round, period, now, out);
+        }
+        self.recontact_lost(now, out);
+        self.contact_seed(now, out);
+    }
+
+    /// Each lost member hears from the cluster a few times per period, whoever it is that calls: a
+    /// healed partition is noticed at once, and a dead address costs the same at any size (I5).
+    fn recontact_lost(&mut self, now: Now, out: &mut Outbox) {
+        let lost = self.table.lost().len();
+        let expected = self.config.recontacts as f64 * lost as f64 / self.table.size() as f64;
+        let fraction = expected - expected.floor();
+        let calls = expected as usize + usize::from(self.rng_probe.chance(fraction));
+        for _ in 0..calls.min(RECONTACTS_MAX).min(lost) {
+            if let Some(slot) = self.table.next_to_recontact() {
+                self.stats.recontacts += 1;
+                self.probe(slot, Purpose::Recontact, self.config.probe_period, now, out);
+            }
+        }
+    }
+
+    /// A seed that is a live member needs no extra contact: it is in the rotation. Any other is
+    /// asked every `seed_every` periods, so that partitions find each other (rows J2, J4).
+    fn contact_seed(&mut self, now: Now, out: &mut Outbox) {
+        self.seed_countdown = self.seed_countdown.saturating_sub(1);
+        if self.seed_countdown > 0 || self.seeds.is_empty() {
+            return;
+        }
+        self.seed_countdown = self.config.seed_every;
+        let own = self.me().addr;
+        for _ in 0..self.seeds.len() {
+            self.next_seed = (self.next_seed + 1) % self.seeds.len();
+            let seed = &self.seeds[self.next_seed];
+            let known = seed.id.and_then(|id| self.table.find(id));
+            let live = known.is_some_and(|slot| {
+                self.table.is_live(slot) && self.table.addr(slot) == seed.addr
+            });
+            if !live && seed.addr != own {
+                let addr = seed.addr;
+                self.stats.seed_contacts += 1;
+                return self.send_ping(NodeId::default(), addr, Purpose::Recontact, self.config.probe_period, now, out);
+            }
+        }
+    }
+
+    pub(super) fn probe(&mut self, slot: Slot, purpose: Purpose, given: Duration, now: Now, out: &mut Outbox) {
+        let (id, addr) = (self.table.id(slot), self.table.addr(slot));
+        self.send_ping(id, addr, purpose, given, now, out);
+    }
+
+    /// Pings `target` (the default id means anyone at `addr`); the probe ends after `given`.
+    fn send_ping(&mut self, target: NodeId, addr: SocketAddr, purpose: Purpose, given: Duration, now: Now, out: &mut Outbox) {
+        let timeout = match purpose {
+            Purpose::Helper { .. } => nack_after(given),
+            _ => {
+                let rtt = self.table.find(target).and_then(|slot| self.table.rtt(slot));
+                let floor = (self.config.probe_period / 5).min(self.config.probe_timeout);
+                self.health.stretch(direct_timeout(rtt, floor, self.config.probe_timeout))
+            }
+        };
+        let probe = Probe {
+            target,
+            addr,
+            purpose,
+            sent: now.mono,
+            timeout_at: now.mono + timeout,
+            ends_at: now.mono + given,
+            escalated: purpose == Purpose::Recontact,
+            helpers: 0,
+            nacks: 0,
+            stream: None,
+        };
+        let Some(seq) = self.probes.start(probe) else { return };
+        self.stats.probes_sent += 1;
+        let start = self.begin(out);
+        Ping { seq, target: target.short(), prints: self.prints() }.put(&mut out.bytes);
+        self.put_buddy(target, &mut out.bytes);
+        self.send(start, addr, out, now.mono);
+    }
+
+    /// No direct answer in time: helpers and one stream probe, in parallel (SWIM 4.1; row I2).
+    fn escalate(&mut self, seq: u32, now: Now, out: &mut Outbox) {
+        let Some(probe) = self.probes.get_mut(seq) else { return };
+        probe.escalated = true;
+        let probe = probe.clone();
+        match probe.purpose {
+            Purpose::Helper { asker, asker_seq } => {
+                self.stats.nacks_sent += 1;
+                self.answer(asker, kind::NACK, asker_seq, now.mono, out);
+            }
+            Purpose::Round => {
+                self.ask_helpers(seq, &probe, now, out);
+                self.ask_by_stream(seq, &probe, now.mono, out);
+            }
+            Purpose::Witness => self.ask_by_stream(seq, &probe, now.mono, out),
+            Purpose::Recontact => {}
+        }
+    }
+
+    fn ask_helpers(&mut self, seq: u32, probe: &Probe, now: Now, out: &mut Outbox) {
+        let mut helpers = std::mem::take(&mut self.peers);
+        let (table, target) = (&self.table, probe.target);
+        peers::uniform(
+            table,
+            self.config.indirect_probes,
+            &mut self.rng_peers,
+            |slot| table.id(slot) == target || table.is_suspect(slot),
+            &mut helpers,
+        );
+        // Part of the time is the ways there and back: the nack must still find us waiting.
+        let timeout = probe.ends_at.since(now.mono).mul_f64(0.9);
+        for &slot in &helpers {
+            let request = PingReq { seq, target, addr: probe.addr, timeout };
+            let start = self.begin(out);
+            request.put(&mut out.bytes);
+            let to = self.table.addr(slot);
+            self.send(start, to, out, now.mono);
+            self.stats.indirect_sent += 1;
+        }
+        if let Some(probe) = self.probes.get_mut(seq) {
+            probe.helpers = helpers.len() as u32;
+        }
+        self.peers = helpers;
+    }
+
+    fn ask_by_stream(&mut self, seq: u32, probe: &Probe, now: Time, out: &mut Outbox) {
+        if !self.config.stream_probe {
+            return;
+        }
+        let ping = Ping { seq, target: probe.target.short(), prints: self.prints() };
+        let asked = Asked { ask: Ask::StreamProbe, peer: Some(probe.target), addr: probe.addr };
+        let start = self.begin(out);
+        ping.put(&mut out.bytes);
+        self.put_buddy(probe.target, &mut out.bytes);
+        let stream = self.ask(start, asked, probe.ends_at.since(now), out);
+        if let Some(probe) = self.probes.get_mut(seq) {
+            probe.stream = stream;
+            self.stats.stream_probes_sent += u64::from(stream.is_some());
+        }
+    }
+
+    /// Nothing was heard until the end.
+    fn probe_ended(&mut self, seq: u32, now: Now, out: &mut Outbox) {
+        let Some(probe) = self.probes.end(seq) else { return };
+        match probe.purpose {
+            Purpose::Round => {
+                self.stats.probes_failed += 1;
+                self.health.probe_failed(probe.helpers, probe.nacks);
+                self.accuse(probe.target, Cause::Silence, now, out);
+            }
+            Purpose::Witness => self.accuse(probe.target, Cause::Silence, now, out),
+            Purpose::Helper { .. } | Purpose::Recontact => {}
+        }
+    }
+
+    // Answers.
+
+    pub(super) fn ack(&mut self, ack: Ack, sender: NodeId, from: SocketAddr, now: Now, out: &mut Outbox) {
+        let anyone = NodeId::default();
+        let meant = self
+            .probes
+            .get_mut(ack.seq)
+            .is_some_and(|p| p.target == sender || p.target == anyone && p.addr == from);
+        if meant {
+            let probe = self.probes.end(ack.seq).expect("looked up above");
+            self.stats.probes_acked += 1;
+            if let Some(slot) = self.table.find(sender) {
+                self.table.measured(slot, now.mono.since(probe.sent));
+            }
+            if probe.target == anyone {
+                self.seed_answered(from, sender);
+            }
+            self.probe_succeeded(&probe, now, out);
+        }
+        self.compare(sender, from, ack.prints, now, out);
+    }
+
+    fn probe_succeeded(&mut self, probe: &Probe, now: Now, out: &mut Outbox) {
+        match probe.purpose {
+            Purpose::Round => self.health.probe_succeeded(),
+            Purpose::Helper { asker, asker_seq } => {
+                self.answer(asker, kind::INDIRECT_ACK, asker_seq, now.mono, out);
+            }
+            Purpose::Witness | Purpose::Recontact => {}
+        }
+        self.reached(probe.target, probe.sent, now, out);
+    }
+
+    pub(super) fn indirect_ack(&mut self, seq: u32, now: Now, out: &mut Outbox) {
+        if let Some(probe) = self.probes.end(seq) {
+            self.stats.indirect_acked += 1;
+            self.probe_succeeded(&probe, now, out);
+        }
+    }
+
+    pub(super) fn nack(&mut self, seq: u32) {
+        if let Some(probe) = self.probes.get_mut(seq) {
+            probe.nacks += 1;
+            self.stats.nacks_received += 1;
+        }
+    }
+
+    /// Another life lives at that address: the one that we meant is gone.
+    pub(super) fn not_me(&mut self, seq: u32, now: Now, out: &mut Outbox) {
+        self.stats.not_me_received += 1;
+        self.found_gone(seq, Cause::Replaced, now, out);
+    }
+
+    pub(super) fn stream_probe_answered(
+        &mut self,
+        id: RequestId,
+        result: Result<&[u8], RequestError>,
+        now: Now,
+        out: &mut Outbox,
+    ) {
+        let Some(seq) = self.probes.by_stream(id) else { return };
+        match result {
+            Err(RequestError::Refused) => self.found_gone(seq, Cause::Refused, now, out),
+            Err(_) => {}
+            Ok(body) => {
+                for (kind, _) in Frames::new(body).flatten() {
+                    match kind {
+                        kind::ACK => self.stream_probe_acked(seq, now, out),
+                        kind::NOT_ME => self.not_me(seq, now, out),
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// The stream gets through where datagrams did not: alive, and worth an operator's look.
+    fn stream_probe_acked(&mut self, seq: u32, now: Now, out: &mut Outbox) {
+        let Some(probe) = self.probes.end(seq) else { return };
+        self.stats.stream_probes_acked += 1;
+        self.stats.datagrams_blocked += 1;
+        if let Some(slot) = self.table.find(probe.target) {
+            let name = self.table.facts(slot).name.to_string();
+            self.alarm(Alarm::DatagramsBlocked { name }, now.mono, out);
+        }
+        self.probe_succeeded(&probe, now, out);
+    }
+
+    pub(super) fn unreachable(&mut self, to: SocketAddr, now: Now, out: &mut Outbox) {
+        if let Some(seq) = self.probes.by_addr(to) {
+            self.found_gone(seq, Cause::Refused, now, out);
+        }
+    }
+
+    /// The address answers, the process does not live there: no need to wait for the end.
+    fn found_gone(&mut self, seq: u32, cause: Cause, now: Now, out: &mut Outbox) {
+        let Some(probe) = self.probes.end(seq) else { return };
+        match probe.purpose {
+            Purpose::Round | Purpose::Witness => self.accuse(probe.target, cause, now, out),
+            Purpose::Helper { asker, asker_seq } if !probe.escalated => {
+                self.answer(asker, kind::NACK, asker_seq, now.mono, out);
+            }
+            Purpose::Helper { .. } | Purpose::Recontact => {}
+        }
+    }
+
+    // Others' probes.
+
+    pub(super) fn ping(&mut self, ping: Ping, sender: NodeId, from: SocketAddr, now: Now, out: &mut Outbox) {
+        let start = self.begin(out);
+        self.answer_ping(&ping, sender, &mut out.bytes);
+        self.send(start, from, out, now.mono);
+        self.compare(sender, from, ping.prints, now, out);
+    }
+
+    /// An ack, or "not me" where another life was meant; the sender hears first what is held
+    /// against it.
+    pub(super) fn answer_ping(&mut self, ping: &Ping, sender: NodeId, out: &mut Vec<u8>) {
+        if ping.target != self.id.short() && ping.target != 0 {
+            self.stats.not_me_sent += 1;
+            put_answer(out, kind::NOT_ME, ping.seq);
+        } else {
+            Ack { seq: ping.seq, prints: self.prints() }.put(out);
+        }
+        self.put_buddy(sender, out);
+    }
+
+    pub(super) fn ping_req(&mut self, request: PingReq, from: SocketAddr, now: Now, out: &mut Outbox) {
+        let purpose = Purpose::Helper { asker: from, asker_seq: request.seq };
+        self.send_ping(request.target, request.addr, purpose, request.timeout, now, out);
+    }
+
+    fn answer(&mut self, to: SocketAddr, kind: u8, seq: u32, now: Time, out: &mut Outbox) {
+        let start = self.begin(out);
+        put_answer(&mut out.bytes, kind, seq);
+        self.send(start, to, out, now);
+    }
+
+    fn seed_answered(&mut self, addr: SocketAddr, id: NodeId) {
+        for seed in self.seeds.iter_mut().filter(|s| s.addr == addr) {
+            seed.id = Some(id);
+        }
+    }
+}
+

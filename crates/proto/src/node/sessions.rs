@@ -1,0 +1,685 @@
+//! Decides when to reconcile with a peer and carries it out: requests asked, answered, and paged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::packets::Via;
+use super::{Node, Phase};
+use crate::anti_entropy::digest::{
+    DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Pairs, Vectors, buckets_for,
+};
+use crate::anti_entropy::mismatch::Verdict;
+use crate::base::clocks::Dot;
+use crate::base::id::NodeId;
+use crate::base::time::{Now, Time};
+use crate::detection::message::{Ping, Prints};
+use crate::dissemination::events::StoredEvent;
+use crate::io::{Alarm, Event, JoinFailure, Outbox, Output, RequestError, RequestId};
+use crate::limits::{CURSORS_MAX, PAGE_BYTES, REQUESTS_MAX, STREAM_BYTES_MAX};
+use crate::membership::record::{Precedence, Record};
+use crate::membership::table::{Slot, bucket_of};
+use crate::state::entry::{Advert, Entry};
+use crate::wire::codec::DecodeError;
+use crate::wire::frame::{Frames, kind, put_frame};
+use crate::wire::packet;
+
+const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+/// Large entries fetched at once; the others come with a session.
+const FETCHES_MAX: usize = 16;
+/// Entries looked at for one page, sent or not: bounds the work of one request.
+const SCAN_MAX: usize = 100_000;
+
+/// A request of ours and what to do with its answer.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub ask: Ask,
+    /// Whom we think we are talking to; unknown when joining an address.
+    pub peer: Option<NodeId>,
+    pub addr: SocketAddr,
+}
+
+#[derive(Debug)]
+pub(super) enum Ask {
+    StreamProbe,
+    Join { attempt: u64 },
+    /// Members that differ; `sent` collects what the peer has, to push what it lacks.
+    Members { prints: Vec<u64>, sent: BTreeMap<NodeId, Precedence> },
+    Push,
+    Vectors,
+    Delta { exchange: Exchange, holes: bool },
+    Fetch { dot: Dot },
+}
+
+/// Why entries are exchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exchange {
+    Repair,
+    Joining,
+    /// Equal vectors, unequal entries: compare in full.
+    Full,
+}
+
+#[derive(Debug)]
+pub(super) struct Sessions {
+    /// Had a closed session since it joined; before, it acknowledges no shared write.
+    pub synced: bool,
+    active: usize,
+    /// Not again before: a session takes as long as news to show in fingerprints.
+    members_after: Time,
+    state_after: Time,
+    /// A peer's vector that we did not cover, to be looked at again when news had time to arrive.
+    gap: Option<Gap>,
+    /// Where in each peer's apply order we have been: (its life, position).
+    pub cursors: BTreeMap<NodeId, (u64, u64)>,
+    fetching: BTreeSet<Dot>,
+    /// After a join: compare with some peer once more.
+    pub second_look: Time,
+}
+
+#[derive(Debug)]
+struct Gap {
+    peer: NodeId,
+    addr: SocketAddr,
+    vectors: Vectors,
+    check_at: Time,
+}
+
+impl Default for Sessions {
+    fn default() -> Sessions {
+        Sessions {
+            synced: true,
+            active: 0,
+            members_after: Time::ZERO,
+            state_after: Time::ZERO,
+            gap: None,
+            cursors: BTreeMap::new(),
+            fetching: BTreeSet::new(),
+            second_look: Time::NEVER,
+        }
+    }
+}
+
+impl Sessions {
+    pub(super) fn next_deadline(&self) -> Time {
+        self.gap.as_ref().map_or(Time::NEVER, |g| g.check_at).min(self.second_look)
+    }
+}
+
+impl Node {
+    /// Every probe is a repair check: equal fingerprints end the matter, a difference that outlives
+    /// the spread of news opens a session.
+    pub(super) fn compare(&mut self, peer: NodeId, addr: SocketAddr, theirs: Prints, now: Now, out: &mut Outbox) {
+        if !self.config.anti_entropy || self.phase != Phase::Running {
+            return;
+        }
+        let spread = self.spread_time();
+        self.members_mismatch.update(self.table.fingerprint().low(), now.mono);
+        self.state_mismatch.update(self.state_print(), now.mono);
+        if self.members_mismatch.compare(theirs.members, now.mono, spread) == Verdict::Differs {
+            self.stats.member_mismatches += 1;
+            if self.sessions.members_after <= now.mono {
+                self.open_members(peer, addr, now.mono, out);
+            }
+        }
+        if self.state_mismatch.compare(theirs.state, now.mono, spread) == Verdict::Differs {
+            self.stats.state_mismatches += 1;
+            if self.sessions.state_after <= now.mono && self.sessions.gap.is_none() {
+                self.open_state(peer, addr, now.mono, out);
+            }
+        }
+    }
+
+    pub(super) fn run_sessions(&mut self, now: Now, out: &mut Outbox) {
+        if self.sessions.gap.as_ref().is_some_and(|g| g.check_at <= now.mono) {
+            let gap = self.sessions.gap.take().expect("checked above");
+            if !self.covers(&gap.vectors) {
+                self.open_delta(gap.peer, gap.addr, Exchange::Repair, out);
+            }
+        }
+        if self.sessions.second_look <= now.mono {
+            self.sessions.second_look = Time::NEVER;
+            let live = self.table.live();
+            if !live.is_empty() {
+                let slot = live[self.rng_peers.index(live.len())];
+                self.open_members(self.table.id(slot), self.table.addr(slot), now.mono, out);
+            }
+        }
+    }
+
+    fn open_members(&mut self, peer: NodeId, addr: SocketAddr, now: Time, out: &mut Outbox) {
+        if self.sessions.active >= self.config.sessions_max {
+            return;
+        }
+        self.sessions.members_after = now + self.spread_time();
+        self.members_mismatch.reset();
+        self.stats.member_sessions += 1;
+        let prints = self.table.bucket_prints(buckets_for(self.table.size()));
+        self.ask_members(peer, addr, 0, prints, BTreeMap::new(), out);
+    }
+
+    fn ask_members(
+        &mut self,
+        peer: NodeId,
+        addr: SocketAddr,
+        cursor: u64,
+        prints: Vec<u64>,
+        sent: BTreeMap<NodeId, Precedence>,
+        out: &mut Outbox,
+    ) {
+        let start = self.begin(out);
+        MemberDigest { cursor, prints: prints.clone() }.put(&mut out.bytes);
+        let asked = Asked { ask: Ask::Members { prints, sent }, peer: Some(peer), addr };
+        self.ask(start, asked, SESSION_TIMEOUT, out);
+    }
+
+    /// At rest a difference is worth a session at once; under constant writes two replicas are
+    /// hardly ever equal, so look first whether the peer has anything that does not arrive by itself.
+    fn open_state(&mut self, peer: NodeId, addr: SocketAddr, now: Time, out: &mut Outbox) {
+        if self.sessions.active >= self.config.sessions_max {
+            return;
+        }
+        let spread = self.spread_time();
+        self.sessions.state_after = now + spread;
+        if self.state_mismatch.is_quiet(now, spread) {
+            return self.open_delta(peer, addr, Exchange::Repair, out);
+        }
+        let start = self.begin(out);
+        put_frame(&mut out.bytes, kind::VECTOR_REQUEST, |_| {});
+        let asked = Asked { ask: Ask::Vectors, peer: Some(peer), addr };
+        self.ask(start, asked, SESSION_TIMEOUT, out);
+    }
+
+    pub(super) fn open_delta(&mut self, peer: NodeId, addr: SocketAddr, exchange: Exchange, out: &mut Outbox) {
+        if self.sessions.active >= self.config.sessions_max && exchange != Exchange::Joining {
+            return;
+        }
+        self.stats.state_sessions += 1;
+        self.state_mismatch.reset();
+        let (boot, cursor) = match exchange {
+            Exchange::Full => (0, 0),
+            _ => self.sessions.cursors.get(&peer).copied().unwrap_or((0, 0)),
+        };
+        self.ask_delta(peer, addr, boot, cursor, exchange, false, out);
+    }
+
+    fn ask_delta(
+        &mut self,
+        peer: NodeId,
+        addr: SocketAddr,
+        boot: u64,
+        cursor: u64,
+        exchange: Exchange,
+        holes: bool,
+        out: &mut Outbox,
+    ) {
+        let full = exchange == Exchange::Full;
+        let start = self.begin(out);
+        DeltaRequest { boot, cursor, full, have: self.vectors() }.put(&mut out.bytes);
+        let asked = Asked { ask: Ask::Delta { exchange, holes }, peer: Some(peer), addr };
+        self.ask(start, asked, SESSION_TIMEOUT, out);
+    }
+
+    /// Sends a request whose packet starts at `start`; `None` when too many are under way.
+    pub(super) fn ask(&mut self, start: usize, asked: Asked, timeout: Duration, out: &mut Outbox) -> Option<RequestId> {
+        if self.asked.len() >= REQUESTS_MAX {
+            out.bytes.truncate(start);
+            return None;
+        }
+        packet::seal(&mut out.bytes, start, &self.key);
+        self.next_request += 1;
+        let id = RequestId(self.next_request);
+        self.stats.requests_sent += 1;
+        self.stats.stream_bytes_sent += (out.bytes.len() - start) as u64;
+        self.sessions.active += usize::from(asked.ask.is_session());
+        let to = asked.addr;
+        self.asked.insert(id, asked);
+        let bytes = start..out.bytes.len();
+        out.items.push(Output::Request { to, id, bytes, timeout });
+        Some(id)
+    }
+
+    // Answers to our requests.
+
+    pub(super) fn response(&mut self, id: RequestId, result: Result<&[u8], RequestError>, now: Now, out: &mut Outbox) {
+        let Some(asked) = self.asked.remove(&id) else {
+            self.stats.drop_unknown_response += 1;
+            return;
+        };
+        self.sessions.active -= usize::from(asked.ask.is_session());
+        let bytes = match result {
+            Ok(bytes) if bytes.len() <= STREAM_BYTES_MAX => bytes,
+            Ok(_) => {
+                self.stats.drop_oversized += 1;
+                return self.unanswered(id, asked, RequestError::Broken, now, out);
+            }
+            Err(error) => return self.unanswered(id, asked, error, now, out),
+        };
+        self.stats.stream_bytes_received += bytes.len() as u64;
+        if asked.ask.is_session() {
+            self.stats.session_bytes += bytes.len() as u64;
+        }
+        let foreign = self.stats.drop_foreign_cluster;
+        let Some((sender, body)) = self.open(bytes, None, asked.addr, now.mono, out) else {
+            if let (Ask::Join { attempt }, true) = (&asked.ask, self.stats.drop_foreign_cluster > foreign) {
+                return self.join_failed(*attempt, asked.addr, JoinFailure::Foreign, now.mono, out);
+            }
+            return self.unanswered(id, asked, RequestError::Broken, now, out);
+        };
+        if asked.peer.is_some_and(|peer| peer != sender && peer != NodeId::default())
+            && !matches!(asked.ask, Ask::StreamProbe)
+        {
+            return self.unanswered(id, asked, RequestError::Broken, now, out);
+        }
+        self.heard_from(sender, now, out);
+        if self.answered(id, asked, sender, body, now, out).is_err() {
+            self.stats.drop_malformed += 1;
+        }
+    }
+
+    fn unanswered(&mut self, id: RequestId, asked: Asked, error: RequestError, now: Now, out: &mut Outbox) {
+        self.stats.requests_failed += 1;
+        match asked.ask {
+            Ask::StreamProbe => self.stream_probe_answered(id, Err(error), now, out),
+            Ask::Join { attempt } => {
+                self.join_failed(attempt, asked.addr, Node::join_error(error), now.mono, out);
+            }
+            Ask::Fetch { dot } => {
+                self.sessions.fetching.remove(&dot);
+            }
+            Ask::Members { .. } | Ask::Push | Ask::Vectors | Ask::Delta { .. } => {}
+        }
+    }
+
+    fn answered(
+        &mut self,
+        id: RequestId,
+        asked: Asked,
+        peer: NodeId,
+        body: &[u8],
+        now: Now,
+        out: &mut Outbox,
+    ) -> Result<(), DecodeError> {
+        match asked.ask {
+            Ask::StreamProbe => {
+                // The probe still names this request; put it back for the look-up by id.
+                self.stream_probe_answered(id, Ok(body), now, out);
+                self.stream_news(body, peer, asked.addr, now, out)
+            }
+            Ask::Join { attempt } => {
+                let result = self.join_answered(attempt, peer, asked.addr, body, now, out);
+                if result.is_err() {
+                    self.join_failed(attempt, asked.addr, JoinFailure::Broken, now.mono, out);
+                }
+                result
+            }
+            Ask::Members { prints, sent } => self.members_answered(peer, asked.addr, prints, sent, body, now, out),
+            Ask::Push => Ok(()),
+            Ask::Vectors => self.vectors_answered(peer, asked.addr, body, now),
+            Ask::Delta { exchange, holes } => {
+                self.delta_answered(peer, asked.addr, exchange, holes, body, now, out)
+            }
+            Ask::Fetch { dot } => {
+                self.sessions.fetching.remove(&dot);
+                self.stream_news(body, peer, asked.addr, now, out)
+            }
+        }
+    }
+
+    fn stream_news(&mut self, body: &[u8], peer: NodeId, addr: SocketAddr, now: Now, out: &mut Outbox) -> Result<(), DecodeError> {
+        for frame in Frames::new(body) {
+            let (kind, body) = frame?;
+            if matches!(kind, kind::MEMBER | kind::ACCUSATION | kind::ENTRY) {
+                self.news(kind, body, Via::Rumour(peer), addr, now, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn members_answered(
+        &mut self,
+        peer: NodeId,
+        addr: SocketAddr,
+        prints: Vec<u64>,
+        mut sent: BTreeMap<NodeId, Precedence>,
+        body: &[u8],
+        now: Now,
+        out: &mut Outbox,
+    ) -> Result<(), DecodeError> {
+        for frame in Frames::new(body) {
+            let (kind, body) = frame?;
+            match kind {
+                kind::MEMBER => {
+                    let record = Record::decode(body)?;
+                    sent.insert(record.id, record.precedence());
+                    self.stats.session_records_received += 1;
+                    self.apply_record(&record, Via::Session, now, out);
+                }
+                kind::MEMBERS_END => {
+                    let end = MembersEnd::decode(body)?;
+                    if let Some(cursor) = end.next {
+                        self.ask_members(peer, addr, cursor, prints, sent, out);
+                    } else {
+                        self.push_members(peer, addr, prints.len(), &end, &sent, out);
+                    }
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
+        Err(DecodeError::Truncated("member page"))
+    }
+
+    /// What the peer lacks in the buckets that differed.
+    fn push_members(
+        &mut self,
+        peer: NodeId,
+        addr: SocketAddr,
+        buckets: usize,
+        end: &MembersEnd,
+        sent: &BTreeMap<NodeId, Precedence>,
+        out: &mut Outbox,
+    ) {
+        let start = self.begin(out);
+        put_frame(&mut out.bytes, kind::MEMBER_PUSH, |_| {});
+        let header = out.bytes.len();
+        let slots: Vec<Slot> = self.table.slots().collect();
+        for slot in slots {
+            let id = self.table.id(slot);
+            let newer = sent.get(&id).is_none_or(|&theirs| theirs < self.table.precedence(slot));
+            let known = sent.contains_key(&id) || self.table.is_live(slot) || slot == 0;
+            if end.differs(bucket_of(id, buckets)) && newer && known && out.bytes.len() - start < PAGE_BYTES {
+                self.put_member(slot, &mut out.bytes);
+                self.stats.session_records_sent += 1;
+            }
+        }
+        if out.bytes.len() == header {
+            out.bytes.truncate(start);
+            return;
+        }
+        let asked = Asked { ask: Ask::Push, peer: Some(peer), addr };
+        self.ask(start, asked, SESSION_TIMEOUT, out);
+    }
+
+    fn vectors_answered(&mut self, peer: NodeId, addr: SocketAddr, body: &[u8], now: Now) -> Result<(), DecodeError> {
+        for frame in Frames::new(body) {
+            let (kind, body) = frame?;
+            if kind == kind::VECTOR {
+                let vectors = Vectors::decode(body)?;
+                if self.covers(&vectors) {
+                    return Ok(());
+                }
+                let check_at = now.mono + self.spread_time();
+                self.sessions.gap = Some(Gap { peer, addr, vectors, check_at });
+                return Ok(());
+            }
+        }
+        Err(DecodeError::Truncated("vector"))
+    }
+
+    fn delta_answered(
+        &mut self,
+        peer: NodeId,
+        addr: SocketAddr,
+        exchange: Exchange,
+        mut holes: bool,
+        body: &[u8],
+        now: Now,
+        out: &mut Outbox,
+    ) -> Result<(), DecodeError> {
+        let via = if exchange == Exchange::Joining { Via::Joining } else { Via::Session };
+        let full = exchange == Exchange::Full;
+        for frame in Frames::new(body) {
+            let (kind, body) = frame?;
+            match kind {
+                kind::ENTRY => match Entry::decode(body, &self.key)? {
+                    Some(entry) => {
+                        self.stats.session_entries_received += 1;
+                        holes |= !self.apply_entry(entry, via, full, now, out);
+                    }
+                    None => {
+                        self.stats.entry_checksum += 1;
+                        holes = true;
+                    }
+                },
+                kind::EVENT => {
+                    if let Some(event) = StoredEvent::decode(body, &self.key, now.mono)? {
+                        self.apply_event(event, via, now, out);
+                    }
+                }
+                kind::DELTA_END => {
+                    let end = DeltaEnd::decode(body)?;
+                    match end.closed {
+                        None => self.ask_delta(peer, addr, end.boot, end.cursor, exchange, holes, out),
+                        Some((vectors, print)) if !holes => {
+                            self.close_delta(peer, (end.boot, end.cursor), &vectors, now, out);
+                            self.after_close(peer, addr, exchange, &vectors, print, out);
+                        }
+                        Some(_) => self.sessions.synced = true,
+                    }
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
+        Err(DecodeError::Truncated("delta page"))
+    }
+
+    /// The head of the peer's order is reached without a hole: what it covers, we cover.
+    fn close_delta(&mut self, peer: NodeId, at: (u64, u64), vectors: &Vectors, now: Now, out: &mut Outbox) {
+        if vectors.entries.iter().any(|&(id, upto)| id == self.id && upto > self.last_own_seq()) {
+            // Peers know writes of mine that I do not: the data directory was rolled back or cloned.
+            return self.emit_event(Event::Alarm(Alarm::IdentityTaken { id: self.id }), out);
+        }
+        let mut won = Vec::new();
+        self.store.join(&vectors.entries, &mut |slot| won.push(slot));
+        for slot in won {
+            self.entry_won(slot, Via::Session, now, out);
+        }
+        for &(origin, head) in &vectors.events {
+            let before = self.events.head(origin);
+            let due = self.events.skip_to(origin, head);
+            self.stats.events_expired += u64::from(head > before && due.is_empty());
+            self.deliver(due, out);
+        }
+        if self.sessions.cursors.len() >= CURSORS_MAX && !self.sessions.cursors.contains_key(&peer) {
+            self.sessions.cursors.pop_first();
+        }
+        self.sessions.cursors.insert(peer, at);
+        self.sessions.synced = true;
+    }
+
+    /// Equal vectors with unequal fingerprints are a fault: report it and compare in full, once.
+    fn after_close(&mut self, peer: NodeId, addr: SocketAddr, exchange: Exchange, theirs: &Vectors, print: u64, out: &mut Outbox) {
+        let equal = *theirs == self.vectors() && !self.store.vector().has_holes();
+        if equal && print != self.state_print() && exchange == Exchange::Repair {
+            self.stats.state_faults += 1;
+            self.emit_event(Event::Alarm(Alarm::StateFault { peer }), out);
+            self.open_delta(peer, addr, Exchange::Full, out);
+        }
+    }
+
+    pub(super) fn advertised(&mut self, advert: &Advert<'_>, from: SocketAddr, out: &mut Outbox) {
+        let known = self.store.vector().covers(advert.dot) || self.sessions.fetching.contains(&advert.dot);
+        if known || self.sessions.fetching.len() >= FETCHES_MAX {
+            return;
+        }
+        let start = self.begin(out);
+        advert.put(&mut out.bytes, kind::FETCH);
+        let asked = Asked { ask: Ask::Fetch { dot: advert.dot }, peer: None, addr: from };
+        if self.ask(start, asked, SESSION_TIMEOUT, out).is_some() {
+            self.stats.fetches += 1;
+            self.sessions.fetching.insert(advert.dot);
+        }
+    }
+
+    // Others' requests.
+
+    pub(super) fn request(
+        &mut self,
+        from: SocketAddr,
+        sealed_by: Option<NodeId>,
+        id: RequestId,
+        bytes: &[u8],
+        now: Now,
+        out: &mut Outbox,
+    ) {
+        self.stats.requests_received += 1;
+        self.stats.stream_bytes_received += bytes.len() as u64;
+        if bytes.len() > STREAM_BYTES_MAX {
+            self.stats.drop_oversized += 1;
+            return;
+        }
+        let foreign = self.stats.drop_foreign_cluster;
+        let opened = self.open(bytes, sealed_by, from, now.mono, out);
+        let start = self.begin(out);
+        let Some((sender, body)) = opened else {
+            // An empty answer of our own cluster tells a misguided joiner where it has come to.
+            if self.stats.drop_foreign_cluster > foreign {
+                self.respond(id, start, out);
+            }
+            return;
+        };
+        if sender == self.id || self.phase == Phase::Left {
+            self.stats.drop_own += u64::from(sender == self.id);
+            out.bytes.truncate(start);
+            return;
+        }
+        self.heard_from(sender, now, out);
+        // The response is built apart: serving it may produce other packets.
+        let mut response = out.bytes.split_off(start);
+        match self.serve(sender, from, body, &mut response, now, out) {
+            Ok(()) => {
+                let start = out.bytes.len();
+                out.bytes.extend_from_slice(&response);
+                self.respond(id, start, out);
+            }
+            Err(_) => self.stats.drop_malformed += 1,
+        }
+    }
+
+    fn respond(&mut self, id: RequestId, start: usize, out: &mut Outbox) {
+        packet::seal(&mut out.bytes, start, &self.key);
+        let bytes = start..out.bytes.len();
+        self.stats.stream_bytes_sent += bytes.len() as u64;
+        out.items.push(Output::Response { id, bytes });
+    }
+
+    fn serve(
+        &mut self,
+        sender: NodeId,
+        from: SocketAddr,
+        body: &[u8],
+        response: &mut Vec<u8>,
+        now: Now,
+        out: &mut Outbox,
+    ) -> Result<(), DecodeError> {
+        let mut joining = false;
+        let mut records = Vec::new();
+        for frame in Frames::new(body) {
+            let (kind, body) = frame?;
+            match kind {
+                kind::PING => self.answer_ping(&Ping::decode(body)?, sender, response),
+                kind::ACCUSATION => self.news(kind, body, Via::Rumour(sender), from, now, out)?,
+                kind::JOIN => joining = true,
+                kind::MEMBER if joining => self.serve_join(&Record::decode(body)?, sender, response, now, out)?,
+                kind::MEMBER => records.push(Record::decode(body)?),
+                kind::MEMBER_PUSH => {} // the records follow
+                kind::MEMBER_DIGEST => self.put_members_page(&MemberDigest::decode(body)?, response),
+                kind::VECTOR_REQUEST => self.vectors().put(response),
+                kind::DELTA_REQUEST => self.put_delta_page(&DeltaRequest::decode(body)?, response, now.mono),
+                kind::FETCH => self.put_fetched(&Advert::decode(body)?, response),
+                _ => self.stats.frame_unknown += 1,
+            }
+        }
+        self.stats.session_records_received += records.len() as u64;
+        for record in &records {
+            self.apply_record(record, Via::Session, now, out);
+        }
+        Ok(())
+    }
+
+    /// Members of the buckets that differ, from the digest's cursor on, as many as a page holds.
+    pub(super) fn put_members_page(&mut self, digest: &MemberDigest, out: &mut Vec<u8>) {
+        let buckets = digest.prints.len();
+        let all = buckets == 1 && digest.prints[0] == 0;
+        let ours = self.table.bucket_prints(buckets);
+        let mut differing = vec![0u8; buckets.div_ceil(8)];
+        for bucket in (0..buckets).filter(|&b| all || ours[b] != digest.prints[b]) {
+            differing[bucket / 8] |= 1 << (bucket % 8);
+        }
+        let mut end = MembersEnd { next: None, differing };
+        let first = digest.cursor.min(u64::from(u32::MAX)) as Slot;
+        for slot in first..self.table.slots_end() {
+            if !self.table.in_use(slot) || !end.differs(bucket_of(self.table.id(slot), buckets)) {
+                continue;
+            }
+            if out.len() >= PAGE_BYTES {
+                end.next = Some(u64::from(slot));
+                break;
+            }
+            self.put_member(slot, out);
+            self.stats.session_records_sent += 1;
+        }
+        end.put(out);
+    }
+
+    /// Entries and events that the requester lacks. The vector goes with the page that reaches the
+    /// head, as of that head.
+    fn put_delta_page(&mut self, request: &DeltaRequest, out: &mut Vec<u8>, now: Time) {
+        let known = request.boot == self.boot && !request.full || request.full && request.boot != 0;
+        let mut cursor = if known { request.cursor.min(self.store.head()) } else { 0 };
+        let mut closed = true;
+        let mut sent = 0;
+        for (scanned, kept) in self.store.since(cursor).enumerate() {
+            if out.len() >= PAGE_BYTES || scanned >= SCAN_MAX {
+                closed = false;
+                break;
+            }
+            cursor = kept.applied;
+            let dot = kept.entry.dot;
+            if request.full || upto(&request.have.entries, dot.origin) < dot.seq {
+                kept.entry.put(out, &self.key);
+                sent += 1;
+            }
+        }
+        self.stats.session_entries_sent += sent;
+        if closed {
+            for event in self.events.after(|origin| upto(&request.have.events, origin)) {
+                if out.len() >= PAGE_BYTES {
+                    closed = false;
+                    break;
+                }
+                event.put(out, &self.key, now);
+            }
+        }
+        let closed = closed.then(|| (self.vectors(), self.state_print()));
+        DeltaEnd { boot: self.boot, cursor, closed }.put(out);
+    }
+
+    fn put_fetched(&mut self, wanted: &Advert<'_>, out: &mut Vec<u8>) {
+        if let Some(kept) = self.store.find(wanted.keyspace, wanted.key) {
+            kept.entry.put(out, &self.key);
+        }
+    }
+
+    pub(super) fn vectors(&self) -> Vectors {
+        Vectors { entries: self.store.vector().prefixes().collect(), events: self.events.heads().collect() }
+    }
+
+    fn covers(&self, vectors: &Vectors) -> bool {
+        vectors.entries.iter().all(|&(id, n)| self.store.vector().upto(id) >= n)
+            && vectors.events.iter().all(|&(id, n)| self.events.head(id) >= n)
+    }
+}
+
+impl Ask {
+    fn is_session(&self) -> bool {
+        matches!(self, Ask::Members { .. } | Ask::Vectors | Ask::Delta { .. })
+    }
+}
+
+/// Looks an origin up in pairs that are sorted by it, as they are when encoded honestly.
+fn upto(pairs: &Pairs, origin: NodeId) -> u64 {
+    pairs.binary_search_by_key(&origin, |&(id, _)| id).map_or(0, |at| pairs[at].1)
+}

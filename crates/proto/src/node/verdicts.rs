@@ -1,0 +1,313 @@
+//! Decides how doubt about a member grows, is answered, and becomes a verdict that carries its
+//! evidence.
+
+use super::Node;
+use crate::base::id::NodeId;
+use crate::base::time::{Now, Time};
+use crate::detection::message::Accusation;
+use crate::detection::probe::Purpose;
+use crate::detection::suspicion::{Suspicion, Terms, is_witness, required_accusers};
+use crate::dissemination::queue::Topic;
+use crate::flow;
+use crate::io::{MemberChange, Outbox};
+use crate::limits::EVIDENCE_MAX;
+use crate::membership::record::{Accusers, Cause, Precedence, Standing};
+use crate::membership::table::{ME, Slot};
+
+/// What `why` prints: who accused whom of what, and how it ended.
+#[derive(Clone, Debug)]
+pub(super) struct CaseFile {
+    pub incarnation: u64,
+    pub accusers: Accusers,
+    pub first_accused: Time,
+    pub decided: Option<Time>,
+    pub outcome: &'static str,
+}
+
+/// An owner's incarnation may rise by this much at once and so much more per second since it was
+/// last seen to change; more is no honest node's doing (F2).
+const INCARNATION_JUMP: u64 = 1 << 20;
+
+impl Node {
+    /// This node's own observation.
+    pub(super) fn accuse(&mut self, subject: NodeId, cause: Cause, now: Now, out: &mut Outbox) {
+        let Some(slot) = self.table.find(subject) else { return };
+        if !self.table.is_live(slot) {
+            return;
+        }
+        if self.table.standing(slot) == Standing::Leaving {
+            // It said that it was going, and now it is gone.
+            return self.change_standing(slot, Standing::Left, now, out);
+        }
+        let mut accusers = Accusers::default();
+        accusers.add(self.id, cause);
+        let incarnation = self.table.incarnation(slot);
+        self.suspect(slot, incarnation, &accusers, now, out);
+    }
+
+    /// Others' observations.
+    pub(super) fn accused(&mut self, accusation: Accusation, now: Now, out: &mut Outbox) {
+        if accusation.subject == self.id {
+            if accusation.incarnation >= self.incarnation {
+                self.refute(accusation.incarnation, now, out);
+            }
+            return;
+        }
+        let Some(slot) = self.table.find(accusation.subject) else { return };
+        let same = accusation.incarnation == self.table.incarnation(slot);
+        if same && self.table.is_live(slot) && self.table.standing(slot) == Standing::Alive {
+            self.suspect(slot, accusation.incarnation, &accusation.accusers, now, out);
+        }
+    }
+
+    /// Opens a suspicion or adds to it, tells others while that helps, and bears witness if drawn.
+    pub(super) fn suspect(
+        &mut self,
+        slot: Slot,
+        incarnation: u64,
+        accusers: &Accusers,
+        now: Now,
+        out: &mut Outbox,
+    ) {
+        let opened = self.suspicions.get(slot).is_none();
+        if opened && !self.open_suspicion(slot, incarnation, now, out) {
+            return;
+        }
+        let Some(suspicion) = self.suspicions.get_mut(slot) else { return };
+        let mut news = opened;
+        for (accuser, cause) in accusers.iter() {
+            news |= suspicion.accusers.add(accuser, cause);
+        }
+        if suspicion.refused.is_none() && suspicion.accusers.refusals() > 0 {
+            suspicion.refused = Some(now.mono);
+        }
+        let accusers = suspicion.accusers.clone();
+        let enough = self.config.suspicion_confirmations + 1;
+        if news && accusers.len() <= enough.max(self.config.accusers_required) {
+            self.tell(Topic::Accusation, u64::from(slot), now.mono);
+        }
+        if let Some(case) = self.cases.get_mut(&self.table.id(slot)) {
+            case.accusers = accusers;
+        }
+        if opened {
+            self.bear_witness(slot, now, out);
+        }
+        let terms = self.terms();
+        if let Some(suspicion) = self.suspicions.get(slot) {
+            let at = suspicion.deadline(&terms).min(suspicion.solicit_at);
+            self.suspicions.attend(at);
+        }
+    }
+
+    fn open_suspicion(&mut self, slot: Slot, incarnation: u64, now: Now, out: &mut Outbox) -> bool {
+        let suspicion = Suspicion {
+            incarnation,
+            started: now.mono,
+            accusers: Accusers::default(),
+            refused: None,
+            not_before: Time::ZERO,
+            attempt: 0,
+            solicit_at: now.mono + self.config.probe_period * 2,
+        };
+        if !self.suspicions.open(slot, suspicion) {
+            self.stats.suspicion_limit += 1;
+            return false;
+        }
+        self.stats.suspicions += 1;
+        self.table.set_suspect(slot, true);
+        self.file_case(self.table.id(slot), incarnation, Accusers::default(), now.mono, "open");
+        self.member_event(MemberChange::Suspect, slot, out);
+        true
+    }
+
+    /// Suspicion solicits evidence: some witnesses, drawn by a hash, probe the suspect at once.
+    fn bear_witness(&mut self, slot: Slot, now: Now, out: &mut Outbox) {
+        let Some(suspicion) = self.suspicions.get(slot) else { return };
+        let subject = self.table.id(slot);
+        let drawn = is_witness(
+            &self.key,
+            self.id,
+            subject,
+            suspicion.incarnation,
+            suspicion.attempt,
+            self.config.witnesses,
+            self.table.size(),
+        );
+        let done = suspicion.accusers.contains(self.id) && suspicion.attempt == 0;
+        if drawn && !done && !self.probes.probing(subject, Purpose::Witness) {
+            self.stats.witness_probes += 1;
+            let given = self.health.stretch(self.config.probe_period);
+            self.probe(slot, Purpose::Witness, given, now, out);
+        }
+    }
+
+    /// The suspect answered a probe that was sent at `sent`: our own doubt is over.
+    pub(super) fn reached(&mut self, id: NodeId, sent: Time, now: Now, out: &mut Outbox) {
+        let Some(slot) = self.table.find(id) else { return };
+        if self.table.is_unconfirmed(slot) {
+            self.undo_unconfirmed(slot, now.mono, out);
+        }
+        if self.suspicions.get(slot).is_some_and(|s| s.started <= sent) {
+            self.end_suspicion(slot, "answered", now.mono, out);
+        }
+    }
+
+    /// Any sign of life undoes what this node alone believes.
+    pub(super) fn heard_from(&mut self, sender: NodeId, now: Now, out: &mut Outbox) {
+        if let Some(slot) = self.table.find(sender) {
+            self.table.heard(slot, now.mono);
+            if self.table.is_unconfirmed(slot) {
+                self.undo_unconfirmed(slot, now.mono, out);
+            }
+        }
+    }
+
+    fn undo_unconfirmed(&mut self, slot: Slot, now: Time, out: &mut Outbox) {
+        self.table.set_unconfirmed(slot, false, now, &mut self.rng_probe);
+        self.close_case(slot, "answered", now);
+        self.member_event(MemberChange::Join, slot, out);
+    }
+
+    /// Ends a suspicion in the member's favour.
+    pub(super) fn end_suspicion(&mut self, slot: Slot, outcome: &'static str, now: Time, out: &mut Outbox) {
+        if self.suspicions.close(slot).is_none() {
+            return;
+        }
+        self.queue.remove(Topic::Accusation, u64::from(slot));
+        self.table.set_suspect(slot, false);
+        self.close_case(slot, outcome, now);
+        self.member_event(MemberChange::Refute, slot, out);
+    }
+
+    // Verdicts.
+
+    pub(super) fn run_suspicions(&mut self, now: Now, out: &mut Outbox) {
+        if self.suspicions.next_attention() > now.mono {
+            return;
+        }
+        let terms = self.terms();
+        for slot in self.suspicions.slots() {
+            let Some(suspicion) = self.suspicions.get_mut(slot) else { continue };
+            if suspicion.deadline(&terms) <= now.mono {
+                self.decide(slot, &terms, now, out);
+            } else if suspicion.solicit_at <= now.mono {
+                suspicion.attempt += 1;
+                suspicion.solicit_at = now.mono + self.config.probe_period * 2;
+                self.bear_witness(slot, now, out);
+            }
+        }
+        self.suspicions.schedule(|_| terms);
+    }
+
+    fn decide(&mut self, slot: Slot, terms: &Terms, now: Now, out: &mut Outbox) {
+        let Some(suspicion) = self.suspicions.get(slot) else { return };
+        let accusers = suspicion.accusers.clone();
+        if accusers.len() >= terms.required {
+            self.suspicions.close(slot);
+            self.stats.verdicts += 1;
+            let incarnation = self.table.incarnation(slot);
+            self.file_case(self.table.id(slot), incarnation, accusers, now.mono, "verdict");
+            self.change_standing(slot, Standing::Failed, now, out);
+        } else if accusers.contains(self.id) {
+            self.suspicions.close(slot);
+            self.stats.verdicts_unconfirmed += 1;
+            self.queue.remove(Topic::Accusation, u64::from(slot));
+            self.table.set_unconfirmed(slot, true, now.mono, &mut self.rng_probe);
+            self.close_case(slot, "unconfirmed", now.mono);
+            self.member_event(MemberChange::Failed, slot, out);
+        } else {
+            self.end_suspicion(slot, "not confirmed", now.mono, out);
+        }
+    }
+
+    pub(super) fn terms(&self) -> Terms {
+        let min = flow::suspicion_min(&self.config, self.table.size());
+        // Besides this node and the subject, who could confirm.
+        let eligible = self.table.size().saturating_sub(2);
+        Terms {
+            min,
+            max: min.mul_f64(self.config.suspicion_beta),
+            confirmations: self.config.suspicion_confirmations.min(eligible),
+            required: required_accusers(self.config.accusers_required, eligible),
+            refused_wait: self.config.refused_wait,
+        }
+    }
+
+    /// A verdict that reached us as a record. Fresh off the rumour mill it is believed if enough
+    /// accused; met while comparing states it is old news about a member that we hold alive, and
+    /// reopens the case instead: the subject can still refute.
+    pub(super) fn verdict_stands(&mut self, slot: Slot, accusers: &Accusers, fresh: bool) -> bool {
+        if !self.table.is_live(slot) || self.table.is_unconfirmed(slot) {
+            return true;
+        }
+        let stands = fresh && accusers.len() >= self.terms().required;
+        self.stats.verdicts_reopened += u64::from(!stands);
+        stands
+    }
+
+    // Self-defence.
+
+    /// Somebody doubts this node at `incarnation`: announce a higher one.
+    pub(super) fn refute(&mut self, incarnation: u64, now: Now, out: &mut Outbox) {
+        if incarnation > self.incarnation.saturating_add(INCARNATION_JUMP) {
+            self.stats.record_incarnation_jump += 1;
+            return;
+        }
+        let next = incarnation.max(self.incarnation) + 1;
+        if self.config.durable && next > self.writes.durable.incarnation {
+            return; // never beyond what is reserved; the reservation is under way
+        }
+        self.stats.refutations_own += 1;
+        self.health.doubted();
+        self.incarnation = next;
+        self.announce(Standing::Alive, now, out);
+    }
+
+    /// Whether an incarnation rose faster than any honest owner raises it.
+    pub(super) fn jumps(&self, slot: Slot, incarnation: u64, now: Time) -> bool {
+        let known = self.table.incarnation(slot);
+        let seconds = now.since(self.table.since(slot)).as_secs();
+        incarnation > known.saturating_add(INCARNATION_JUMP).saturating_add(seconds * 100)
+    }
+
+    // Evidence.
+
+    pub(super) fn file_case(
+        &mut self,
+        id: NodeId,
+        incarnation: u64,
+        accusers: Accusers,
+        now: Time,
+        outcome: &'static str,
+    ) {
+        let decided = (outcome != "open").then_some(now);
+        let first_accused = self.cases.get(&id).map_or(now, |c| {
+            if c.incarnation == incarnation { c.first_accused } else { now }
+        });
+        let case = CaseFile { incarnation, accusers, first_accused, decided, outcome };
+        if self.cases.insert(id, case).is_none() {
+            self.case_order.push_back(id);
+            if self.case_order.len() > EVIDENCE_MAX
+                && let Some(oldest) = self.case_order.pop_front()
+            {
+                self.cases.remove(&oldest);
+            }
+        }
+    }
+
+    fn close_case(&mut self, slot: Slot, outcome: &'static str, now: Time) {
+        if let Some(case) = self.cases.get_mut(&self.table.id(slot)) {
+            case.decided = Some(now);
+            case.outcome = outcome;
+        }
+    }
+
+    /// Records that this node itself decided on (verdict, departure by force, end of a leaver).
+    pub(super) fn change_standing(&mut self, slot: Slot, standing: Standing, now: Now, out: &mut Outbox) {
+        assert!(slot != ME, "a node does not judge itself");
+        let old = self.table.precedence(slot);
+        let precedence = Precedence::new(old.incarnation, standing, old.sum);
+        let facts = self.table.facts(slot).clone();
+        self.install(slot, facts, precedence, true, now, out);
+    }
+}

@@ -1,0 +1,221 @@
+//! Decides what readers may see: copies of single things, never the parts themselves.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::writes::user_event;
+use super::{Node, Phase};
+use crate::base::clocks::{Dot, Hlc};
+use crate::base::id::NodeId;
+use crate::base::time::Time;
+use crate::config::Config;
+use crate::io::{Member, UserEvent};
+use crate::membership::record::Standing;
+use crate::membership::table::{ME, Slot};
+use crate::state::store::Kept;
+
+/// Read-only access for HTTP, metrics and tests.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    pub(super) node: &'a Node,
+}
+
+/// An entry as readers see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EntryView {
+    pub key: Arc<[u8]>,
+    /// `None`: deleted.
+    pub value: Option<Arc<[u8]>>,
+    pub stamp: Hlc,
+    pub dot: Dot,
+    /// Position in this node's apply order: rises with every change here.
+    pub applied_index: u64,
+    /// Position of the key's first appearance here.
+    pub created_index: u64,
+}
+
+/// Why a member is doubted or gone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evidence {
+    pub subject: NodeId,
+    pub incarnation: u64,
+    /// Names (or ids) of the accusers, each with what it found.
+    pub accusers: Vec<(String, &'static str)>,
+    pub first_accused: Time,
+    pub decided: Option<Time>,
+    /// What ended it: "verdict", "told", "refuted", "answered", "unconfirmed", "not confirmed", or
+    /// "open".
+    pub outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contact {
+    pub last_heard: Option<Time>,
+    pub rtt: Option<Duration>,
+}
+
+impl<'a> View<'a> {
+    pub fn me(&self) -> Member {
+        self.node.member(ME)
+    }
+
+    /// All listed members, this one included, in no particular order. Lives that another took over
+    /// are not listed.
+    pub fn members(&self) -> impl Iterator<Item = Member> + 'a {
+        let node = self.node;
+        self.listed().map(|slot| node.member(slot))
+    }
+
+    /// The member that a user means by this name.
+    pub fn member(&self, name: &str) -> Option<Member> {
+        self.node.table.find_name(name).map(|slot| self.node.member(slot))
+    }
+
+    pub fn member_by_id(&self, id: NodeId) -> Option<Member> {
+        self.node.table.find(id).map(|slot| self.node.member(slot))
+    }
+
+    /// (alive with suspects and this node, failed, left).
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let table = &self.node.table;
+        let me = usize::from(self.node.phase != Phase::Left);
+        let left = table.slots().filter(|&s| s != ME && table.standing(s) == Standing::Left).count();
+        (table.live().len() + me, table.lost().len(), left + 1 - me)
+    }
+
+    pub fn evidence(&self, id: NodeId) -> Option<Evidence> {
+        let case = self.node.cases.get(&id)?;
+        let name = |id: NodeId| match self.node.table.find(id) {
+            Some(slot) => self.node.table.facts(slot).name.to_string(),
+            None => id.to_string(),
+        };
+        Some(Evidence {
+            subject: id,
+            incarnation: case.incarnation,
+            accusers: case.accusers.iter().map(|(id, cause)| (name(id), cause.as_str())).collect(),
+            first_accused: case.first_accused,
+            decided: case.decided,
+            outcome: case.outcome,
+        })
+    }
+
+    /// Accusers by identity, for checks.
+    pub fn accusers(&self, id: NodeId) -> Vec<NodeId> {
+        self.node.cases.get(&id).map_or(Vec::new(), |c| c.accusers.iter().map(|(id, _)| id).collect())
+    }
+
+    pub fn contact(&self, id: NodeId) -> Option<Contact> {
+        let slot = self.node.table.find(id)?;
+        Some(Contact {
+            last_heard: self.node.table.last_heard(slot),
+            rtt: self.node.table.rtt(slot).map(|(mean, _)| mean),
+        })
+    }
+
+    /// A live entry or a delete.
+    pub fn entry(&self, keyspace: &str, key: &[u8]) -> Option<EntryView> {
+        self.node.store.find(keyspace, key).map(entry_view)
+    }
+
+    /// Live entries whose key starts with `prefix`, in key order.
+    pub fn entries(&self, keyspace: &str, prefix: &[u8]) -> impl Iterator<Item = EntryView> + 'a {
+        let live = |kept: &&Kept| kept.entry.value.is_some();
+        self.node.store.with_prefix(keyspace, prefix).filter(live).map(entry_view)
+    }
+
+    pub fn keyspaces(&self) -> Vec<Arc<str>> {
+        self.node.store.keyspaces().cloned().collect()
+    }
+
+    /// Live entries and deletes.
+    pub fn entry_counts(&self) -> (usize, usize) {
+        let (live, all) = self.node.store.counts();
+        (live, all - live)
+    }
+
+    /// Rises with every applied change of the state; never 0.
+    pub fn apply_index(&self) -> u64 {
+        self.node.store.head() + 1
+    }
+
+    /// Rises with every change of membership; never 0.
+    pub fn member_index(&self) -> u64 {
+        self.node.table.index()
+    }
+
+    pub fn vector(&self) -> Vec<(NodeId, u64)> {
+        self.node.store.vector().prefixes().collect()
+    }
+
+    /// Whether this node has applied the write, or one that superseded it.
+    pub fn covers(&self, dot: Dot) -> bool {
+        self.node.store.vector().covers(dot)
+    }
+
+    /// The events of the window, oldest first per sender.
+    pub fn events(&self) -> Vec<Arc<UserEvent>> {
+        self.node.events.after(|_| 0).map(|e| Arc::new(user_event(e))).collect()
+    }
+
+    /// (membership, state), 128 bits each.
+    pub fn fingerprints(&self) -> (u128, u128) {
+        let state = self.node.store.print().0.wrapping_add(self.node.events.print().0);
+        (self.node.table.fingerprint().0, state)
+    }
+
+    pub fn local_health(&self) -> u32 {
+        self.node.health.score()
+    }
+
+    /// Has closed a session since it joined, or started alone: acknowledges shared writes.
+    pub fn synced(&self) -> bool {
+        self.node.sessions.synced && self.node.phase != Phase::Starting
+    }
+
+    /// Still looking for an address to join.
+    pub fn joining(&self) -> bool {
+        self.node.joins.is_joining()
+    }
+
+    pub fn writes_refused(&self) -> bool {
+        self.node.writes.refused()
+    }
+
+    /// Expected time for news to reach all.
+    pub fn spread_time(&self) -> Duration {
+        self.node.spread_time()
+    }
+
+    pub fn rumours_waiting(&self) -> usize {
+        self.node.queue.len()
+    }
+
+    pub fn seeds(&self) -> Vec<SocketAddr> {
+        self.node.seeds.iter().map(|s| s.addr).collect()
+    }
+
+    pub fn config(&self) -> &'a Config {
+        &self.node.config
+    }
+
+    pub fn left(&self) -> bool {
+        self.node.phase == Phase::Left
+    }
+
+    fn listed(&self) -> impl Iterator<Item = Slot> + 'a {
+        let table = &self.node.table;
+        table.slots().filter(|&s| table.standing(s) != Standing::Retired)
+    }
+}
+
+fn entry_view(kept: &Kept) -> EntryView {
+    EntryView {
+        key: kept.entry.key.clone(),
+        value: kept.entry.value.clone(),
+        stamp: kept.entry.stamp,
+        dot: kept.entry.dot,
+        applied_index: kept.applied,
+        created_index: kept.created,
+    }
+}

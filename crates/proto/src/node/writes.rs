@@ -1,0 +1,438 @@
+//! Decides how a write becomes durable, visible, and news: assigned and inserted in one step,
+//! published only when it is on disk.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::packets::Via;
+use super::{Node, Phase, RESERVED_BLOCK, reply};
+use crate::base::clocks::{Dot, Hlc};
+use crate::base::id::NodeId;
+use crate::base::time::{Now, Time};
+use crate::dissemination::events::{Received, StoredEvent};
+use crate::dissemination::queue::Topic;
+use crate::io::{Alarm, CommandError, CommandId, Event, Outbox, Reply, UserEvent};
+use crate::limits::{
+    ENTRIES_MAX, EVENT_NAME_BYTES_MAX, EVENT_PAYLOAD_BYTES_MAX, KEY_BYTES_MAX, KEYSPACE_BYTES_MAX,
+    PENDING_WRITES_MAX, VALUE_BYTES_MAX, WRITES_PER_COMMAND_MAX,
+};
+use crate::membership::table::ME;
+use crate::state::disk::{self, Change, Reserved};
+use crate::state::entry::{Entry, Superseded};
+use crate::state::store::{Applied, EntrySlot, Store};
+
+const DISK_RETRY: Duration = Duration::from_secs(1);
+
+/// What waits for the disk, and what was promised to it.
+#[derive(Debug)]
+pub(super) struct Writes {
+    pub persist_seq: u64,
+    /// Numbers below these are reserved on disk; `asked` also counts what is on its way.
+    pub durable: Reserved,
+    pub asked: Reserved,
+    pub reservations: VecDeque<(u64, Reserved)>,
+    /// Own events: the next number, and the last one sent in this life.
+    pub next_event: u64,
+    last_event: u64,
+    /// Own writes: the next sequence number, and those not durable yet, in order.
+    next_seq: u64,
+    pending: VecDeque<Pending>,
+    /// Highest stamp given to a write that replaced an entry ahead of the clock.
+    floor: Hlc,
+    failed: bool,
+    /// When the disk is tried (again): for the first reservation, or after a failure.
+    pub retry_at: Time,
+    retry_seq: u64,
+    /// Disk keys of writes that failed: rewritten from memory when the disk is back.
+    doubtful: Vec<Vec<u8>>,
+    pub member_changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    persist: u64,
+    command: CommandId,
+    entries: Vec<Entry>,
+}
+
+impl Writes {
+    pub(super) fn new(reserved: Reserved, store: &Store, me: NodeId) -> Writes {
+        Writes {
+            persist_seq: 0,
+            durable: reserved,
+            asked: reserved,
+            reservations: VecDeque::new(),
+            next_event: reserved.event + 1,
+            last_event: 0,
+            next_seq: store.vector().upto(me) + 1,
+            pending: VecDeque::new(),
+            floor: Hlc(0),
+            failed: false,
+            retry_at: Time::NEVER,
+            retry_seq: 0,
+            doubtful: Vec::new(),
+            member_changes: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn refused(&self) -> bool {
+        self.failed
+    }
+}
+
+impl Node {
+    // Own writes.
+
+    pub(super) fn write(
+        &mut self,
+        command: CommandId,
+        keyspace: String,
+        writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+        now: Now,
+        out: &mut Outbox,
+    ) {
+        if let Err(error) = self.may_write(&keyspace, &writes) {
+            self.stats.writes_refused += 1;
+            return reply(out, command, Err(error));
+        }
+        let entries = self.number(&keyspace, writes, now.wall_ms);
+        if !self.config.durable {
+            return self.publish(command, entries, now, out);
+        }
+        let mut changes: Vec<Change> = entries.iter().map(|e| disk::entry_change(e, &self.key)).collect();
+        let upto = self.last_own_seq();
+        changes.push(disk::own_origin_change(self.store.vector(), self.id, upto));
+        let persist = self.persist(changes, out);
+        self.writes.pending.push_back(Pending { persist, command, entries });
+    }
+
+    fn may_write(&self, keyspace: &str, writes: &[(Vec<u8>, Option<Vec<u8>>)]) -> Result<(), CommandError> {
+        if keyspace.is_empty() || keyspace.len() > KEYSPACE_BYTES_MAX {
+            return Err(CommandError::Keyspace { name: keyspace.to_owned() });
+        }
+        if writes.is_empty() || writes.len() > WRITES_PER_COMMAND_MAX {
+            return Err(CommandError::TooManyWrites { writes: writes.len() });
+        }
+        for (key, value) in writes {
+            if key.is_empty() || key.len() > KEY_BYTES_MAX {
+                return Err(CommandError::KeyLength { bytes: key.len() });
+            }
+            let bytes = value.as_ref().map_or(0, Vec::len);
+            if bytes > VALUE_BYTES_MAX {
+                return Err(CommandError::ValueLength { bytes });
+            }
+        }
+        if self.writes.failed {
+            return Err(CommandError::DiskFailed);
+        }
+        if !self.sessions.synced {
+            return Err(CommandError::NotSynced);
+        }
+        if self.writes.pending.len() >= PENDING_WRITES_MAX {
+            return Err(CommandError::Busy);
+        }
+        if self.store.counts().1 + writes.len() > ENTRIES_MAX {
+            return Err(CommandError::Full { what: "entries", max: ENTRIES_MAX });
+        }
+        Ok(())
+    }
+
+    /// Gives the group its sequence numbers and one stamp above all that it replaces.
+    fn number(&mut self, keyspace: &str, writes: Vec<(Vec<u8>, Option<Vec<u8>>)>, wall_ms: u64) -> Vec<Entry> {
+        let keyspace: Arc<str> = keyspace.into();
+        let replaced: Vec<Superseded> =
+            writes.iter().map(|(key, _)| self.superseded_by_write(&keyspace, key)).collect();
+        let stamp = self.stamp(&keyspace, writes.iter().map(|(key, _)| key.as_slice()), wall_ms);
+        let (first, len) = (self.writes.next_seq, writes.len() as u64);
+        self.writes.next_seq += len;
+        self.stats.writes += len;
+        writes
+            .into_iter()
+            .zip(replaced)
+            .enumerate()
+            .map(|(i, ((key, value), superseded))| Entry {
+                keyspace: keyspace.clone(),
+                key: key.into(),
+                value: value.map(Into::into),
+                stamp,
+                dot: Dot { origin: self.id, seq: first + i as u64 },
+                group: if len > 1 { (first, len) } else { (first + i as u64, 1) },
+                superseded,
+                extra: Box::default(),
+            })
+            .collect()
+    }
+
+    fn superseded_by_write(&self, keyspace: &str, key: &[u8]) -> Superseded {
+        let mut superseded = Superseded::default();
+        if let Some(kept) = self.store.find(keyspace, key) {
+            superseded.join(&kept.entry.superseded);
+            superseded.add(kept.entry.dot);
+        }
+        let same = |e: &&Entry| *e.keyspace == *keyspace && *e.key == *key;
+        for entry in self.writes.pending.iter().flat_map(|p| &p.entries).filter(same) {
+            superseded.add(entry.dot);
+        }
+        superseded
+    }
+
+    fn stamp<'a>(&mut self, keyspace: &str, keys: impl Iterator<Item = &'a [u8]>, wall_ms: u64) -> Hlc {
+        let mut floor = Hlc(0);
+        for key in keys {
+            floor = floor.max(self.store.find(keyspace, key).map_or(Hlc(0), |k| k.entry.stamp));
+        }
+        let ahead = floor >= self.clock.last();
+        if ahead {
+            floor = floor.max(self.writes.floor);
+        }
+        let stamp = self.clock.stamp(wall_ms, floor);
+        if ahead {
+            self.writes.floor = stamp;
+        }
+        stamp
+    }
+
+    /// Makes own writes visible and tells: in one step, as a group.
+    fn publish(&mut self, command: CommandId, entries: Vec<Entry>, now: Now, out: &mut Outbox) {
+        let dots = entries.iter().map(|e| e.dot).collect();
+        let stamp = entries.first().map_or(Hlc(0), |e| e.stamp);
+        for entry in entries {
+            if let Applied::Won(slot) = self.store.apply_durable(entry) {
+                self.entry_won(slot, Via::Rumour(self.id), now, out);
+            }
+        }
+        reply(out, command, Ok(Reply::Written { dots, stamp }));
+    }
+
+    pub(super) fn last_own_seq(&self) -> u64 {
+        self.writes.next_seq - 1
+    }
+
+    // Entries off the wire.
+
+    /// Merges one entry; false if it could not be stored, which leaves a hole.
+    pub(super) fn apply_entry(&mut self, entry: Entry, via: Via, force: bool, now: Now, out: &mut Outbox) -> bool {
+        if entry.dot.origin == self.id && entry.dot.seq > self.last_own_seq() {
+            let alarm = Alarm::IdentityTaken { id: self.id };
+            self.emit_event(Event::Alarm(alarm), out);
+            return false;
+        }
+        if !self.clock.observe(now.wall_ms, entry.stamp) {
+            self.stats.clock_alarms += 1;
+            let by = Duration::from_millis(entry.stamp.wall_ms().saturating_sub(now.wall_ms));
+            self.alarm(Alarm::ClockAhead { by }, now.mono, out);
+        }
+        let conflicts = self.store.conflicts;
+        let mut won = Vec::new();
+        let applied = self.store.receive(entry, force, &mut |slot| won.push(slot));
+        self.stats.conflicts_discarded += self.store.conflicts - conflicts;
+        match applied {
+            Applied::Stale => self.stats.entries_stale += 1,
+            Applied::Full => self.stats.entry_limit += 1,
+            Applied::Won(_) | Applied::Lost { .. } => self.stats.entries_applied += 1,
+            Applied::Staged => {}
+        }
+        for slot in won {
+            self.entry_won(slot, via, now, out);
+        }
+        applied != Applied::Full
+    }
+
+    pub(super) fn entry_won(&mut self, slot: EntrySlot, via: Via, now: Now, out: &mut Outbox) {
+        let entry = &self.store.kept(slot).entry;
+        let event = Event::Key {
+            keyspace: entry.keyspace.clone(),
+            key: entry.key.clone(),
+            value: entry.value.clone(),
+            dot: entry.dot,
+            stamp: entry.stamp,
+        };
+        self.emit_event(event, out);
+        if via != Via::Joining {
+            self.tell(Topic::State, u64::from(slot), now.mono);
+        }
+    }
+
+    // User events.
+
+    pub(super) fn emit(&mut self, name: String, payload: Vec<u8>, now: Now, out: &mut Outbox) -> Result<Reply, CommandError> {
+        let limit = |what, bytes, max| {
+            if bytes > max { Err(CommandError::EventLength { what, bytes, max }) } else { Ok(()) }
+        };
+        limit("name", name.len(), EVENT_NAME_BYTES_MAX)?;
+        limit("payload", payload.len(), EVENT_PAYLOAD_BYTES_MAX)?;
+        let seq = self.writes.next_event;
+        if self.config.durable && seq > self.writes.durable.event {
+            return Err(CommandError::DiskFailed);
+        }
+        let event = StoredEvent {
+            origin: self.id,
+            seq,
+            previous: self.writes.last_event,
+            stamp: self.clock.stamp(now.wall_ms, Hlc(0)),
+            from: self.me().name.clone(),
+            name: name.into(),
+            payload: payload.into(),
+            born: now.mono,
+        };
+        self.writes.next_event += 1;
+        self.writes.last_event = seq;
+        self.stats.events_sent += 1;
+        self.apply_event(event, Via::Rumour(self.id), now, out);
+        self.reserve(out);
+        Ok(Reply::Sent { seq })
+    }
+
+    pub(super) fn apply_event(&mut self, event: StoredEvent, via: Via, now: Now, out: &mut Outbox) {
+        let complete = !matches!(via, Via::Rumour(_));
+        let due = match self.events.receive(event, complete) {
+            Received::Duplicate => {
+                self.stats.events_duplicate += 1;
+                return;
+            }
+            Received::Full => {
+                self.stats.event_limit += 1;
+                return;
+            }
+            Received::Waits => Vec::new(),
+            Received::Deliver(due) => due,
+        };
+        let number = self.events.newest_number();
+        if via != Via::Joining {
+            self.tell(Topic::Event, number, now.mono);
+        }
+        self.deliver(due, out);
+    }
+
+    pub(super) fn deliver(&mut self, due: Vec<Arc<StoredEvent>>, out: &mut Outbox) {
+        for event in due {
+            self.stats.events_delivered += 1;
+            self.emit_event(Event::User(Arc::new(user_event(&event))), out);
+        }
+    }
+
+    // The disk.
+
+    pub(super) fn persisted(&mut self, upto: u64, now: Now, out: &mut Outbox) {
+        while let Some(&(seq, reserved)) = self.writes.reservations.front() {
+            if seq > upto {
+                break;
+            }
+            self.writes.reservations.pop_front();
+            self.writes.durable = reserved;
+        }
+        if self.phase == Phase::Starting && self.writes.durable.incarnation > self.incarnation {
+            self.phase = Phase::Running;
+            self.next_probe = self.next_probe.max(now.mono);
+        }
+        if self.writes.failed && upto >= self.writes.retry_seq && self.writes.retry_seq > 0 {
+            self.writes.failed = false;
+            self.writes.retry_at = Time::NEVER;
+            self.writes.retry_seq = 0;
+            self.emit_event(Event::Alarm(Alarm::DiskRecovered), out);
+        }
+        while self.writes.pending.front().is_some_and(|p| p.persist <= upto) {
+            let done = self.writes.pending.pop_front().expect("checked above");
+            self.publish(done.command, done.entries, now, out);
+        }
+    }
+
+    /// A failed write to disk is an input: the node refuses writes and keeps probing (rule 2).
+    pub(super) fn persist_failed(&mut self, seq: u64, now: Now, out: &mut Outbox) {
+        self.stats.disk_failures += 1;
+        self.writes.retry_at = now.mono + DISK_RETRY;
+        self.writes.retry_seq = 0;
+        self.writes.reservations.retain(|&(s, _)| s < seq);
+        self.writes.asked = self.writes.reservations.back().map_or(self.writes.durable, |&(_, r)| r);
+        if self.phase == Phase::Starting {
+            return;
+        }
+        if !self.writes.failed {
+            self.writes.failed = true;
+            self.emit_event(Event::Alarm(Alarm::DiskFailed), out);
+        }
+        let kept = self.writes.pending.partition_point(|p| p.persist < seq);
+        for failed in self.writes.pending.split_off(kept) {
+            self.stats.writes_refused += 1;
+            reply(out, failed.command, Err(CommandError::DiskFailed));
+            for entry in &failed.entries {
+                // The numbers were given out and will name nothing: count them as applied.
+                self.store.void(self.id, entry.dot.seq, entry.dot.seq);
+                self.writes.doubtful.push(disk::entry_change(entry, &self.key).0);
+            }
+        }
+    }
+
+    /// First reservation, or another try after a failure: all of memory in one transaction, as
+    /// nobody knows what the failed ones left.
+    pub(super) fn retry_disk(&mut self, now: Time, out: &mut Outbox) {
+        if self.phase == Phase::Starting && self.writes.persist_seq == 0 {
+            self.writes.retry_at = now;
+        }
+        if self.writes.retry_at > now {
+            return;
+        }
+        self.writes.retry_at = Time::NEVER;
+        self.writes.asked = Reserved {
+            incarnation: self.incarnation + RESERVED_BLOCK,
+            event: self.writes.next_event + RESERVED_BLOCK,
+        };
+        let mut changes = vec![disk::reserved_change(self.writes.asked)];
+        if self.phase != Phase::Starting {
+            self.all_of_memory(&mut changes);
+        }
+        let seq = self.persist(changes, out);
+        self.writes.reservations.push_back((seq, self.writes.asked));
+        self.writes.retry_seq = seq;
+    }
+
+    fn all_of_memory(&mut self, changes: &mut Vec<Change>) {
+        for key in std::mem::take(&mut self.writes.doubtful) {
+            changes.push((key, None)); // re-set below where memory has the key
+        }
+        changes.extend(self.store.since(0).map(|kept| disk::entry_change(&kept.entry, &self.key)));
+        let origins: Vec<NodeId> = self.store.vector().prefixes().map(|(id, _)| id).collect();
+        changes.extend(origins.into_iter().map(|id| disk::origin_change(self.store.vector(), id)));
+        for slot in self.table.slots().filter(|&s| s != ME && self.table.is_live(s)) {
+            changes.push(disk::member_change(self.table.facts(slot), true));
+        }
+        self.store.take_dirty();
+        self.writes.member_changes.clear();
+    }
+
+    /// Everything that this step changed goes to disk in one transaction: entries with the vector
+    /// that covers them.
+    pub(super) fn flush_disk(&mut self, _now: Time, out: &mut Outbox) {
+        if !self.config.durable || self.writes.failed || self.phase == Phase::Starting {
+            return;
+        }
+        if !self.store.is_dirty() && self.writes.member_changes.is_empty() {
+            return;
+        }
+        let (entries, origins) = self.store.take_dirty();
+        let mut changes: Vec<Change> = std::mem::take(&mut self.writes.member_changes).into_iter().collect();
+        changes.extend(entries.iter().map(|&slot| disk::entry_change(&self.store.kept(slot).entry, &self.key)));
+        for origin in origins {
+            // Own writes under way are on disk already, with the vector that covers them.
+            if origin == self.id && !self.writes.pending.is_empty() {
+                continue;
+            }
+            changes.push(disk::origin_change(self.store.vector(), origin));
+        }
+        if !changes.is_empty() {
+            self.persist(changes, out);
+        }
+    }
+}
+
+pub(super) fn user_event(event: &StoredEvent) -> UserEvent {
+    UserEvent {
+        origin: event.origin,
+        from: event.from.to_string(),
+        seq: event.seq,
+        name: event.name.to_string(),
+        payload: event.payload.to_vec(),
+        stamp: event.stamp,
+    }
+}
