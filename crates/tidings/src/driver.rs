@@ -2,6 +2,8 @@
 //! users and the clock are looked at in turn, each for a bounded share, so that none starves the
 //! timers; nothing in here waits.
 
+mod renewal;
+
 use std::collections::BTreeMap;
 use std::future::Future as _;
 use std::net::{IpAddr, SocketAddr};
@@ -13,8 +15,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use tidings_proto::io::{
-    Alarm, Command, CommandError, CommandId, Event, Input, JoinFailure, Member, Outbox, Output,
-    Persist, Reply, RequestError, RequestId, Stats,
+    Alarm, Command, CommandError, CommandId, Event, Input, Member, Outbox, Output, Persist, Reply,
+    RequestError, RequestId, Stats,
 };
 use tidings_proto::membership::facts::FactStore;
 use tidings_proto::{Config, Identity, NodeId, Now, Snapshot, Time, View};
@@ -23,7 +25,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, Sleep};
 
-use crate::disk::{Disk, DiskEvent, Recovered};
+use self::renewal::{Renewal, identity_taken};
+use crate::disk::{Disk, DiskEvent};
 use crate::net::Losses;
 use crate::net::stream::{self, Incoming};
 use crate::net::udp::{DATAGRAM_BYTES_MAX, Datagrams};
@@ -116,18 +119,6 @@ struct TakenSnapshot {
     taken: Instant,
     /// False once a member changed.
     current: bool,
-}
-
-/// The way to a new identity when the old one turned out to be taken.
-#[derive(Clone, Copy, PartialEq)]
-enum Renewal {
-    None {
-        last: Option<Instant>,
-    },
-    /// Not before this instant, so that no peer makes us renew in a loop.
-    Due(Instant),
-    /// The writer makes it durable; the core stands still.
-    Storing,
 }
 
 impl Driver {
@@ -587,72 +578,6 @@ impl Driver {
         };
         self.indexes.send_if_modified(|shown| std::mem::replace(shown, indexes) != indexes);
     }
-
-    // ---- a new identity ----
-
-    fn plan_renewal(&mut self) {
-        if let Renewal::None { last } = self.renewal {
-            let now = Instant::now();
-            self.renewal = Renewal::Due(last.map_or(now, |at| now.max(at + RENEWAL_INTERVAL)));
-        }
-    }
-
-    /// Draws a new identity and makes it durable; the core stands still until it is.
-    fn renew(&mut self) {
-        let mut id = [0; 16];
-        if let Err(e) = getrandom::fill(&mut id) {
-            return self.end(Some(format!("no randomness for a new identity: {e}")));
-        }
-        let (id, old) = (NodeId(id), self.identity.id);
-        tracing::warn!(%old, new = %id, "this identity is taken: starting over with a new one");
-        for (_, waiting) in std::mem::take(&mut self.replies) {
-            let _ = waiting.reply.send(Err(identity_taken()));
-        }
-        self.answers.clear();
-        self.requests.abort_all();
-        self.renewal = Renewal::Storing;
-        match &self.disk {
-            Some(disk) => disk.renew(id, old),
-            None => self.restart(Recovered { id, replaces: Some(old), pairs: Vec::new() }),
-        }
-    }
-
-    /// Puts a new core in the place of the old one, over the same state.
-    fn restart(&mut self, recovered: Recovered) {
-        self.renewal = Renewal::None { last: Some(Instant::now()) };
-        let mut seed = [0; 32];
-        let mut boot = [0; 8];
-        if let Err(e) = getrandom::fill(&mut seed).and_then(|()| getrandom::fill(&mut boot)) {
-            return self.end(Some(format!("no randomness for a new identity: {e}")));
-        }
-        self.identity.id = recovered.id;
-        self.identity.replaces = recovered.replaces;
-        self.identity.boot = u64::from_le_bytes(boot);
-        self.identity.tags = self.core.view().me().tags.into_iter().collect();
-        let core = tidings_proto::Node::new(
-            self.config.clone(),
-            self.identity.clone(),
-            seed,
-            Snapshot { pairs: recovered.pairs, members: None },
-            FactStore::default(),
-            self.clock.now(),
-        );
-        match core {
-            Ok(core) => self.core = core,
-            Err(e) => return self.end(Some(format!("no start under a new identity: {e}"))),
-        }
-        self.id.send_replace(recovered.id);
-        self.snapshot = None;
-        self.audience.restart();
-        self.snapshot_wanted = true;
-        self.requests = JoinSet::new();
-        self.feed(Input::Tick);
-        self.join(self.seeds.clone());
-    }
-}
-
-fn identity_taken() -> CommandError {
-    CommandError::JoinFailed { addr: None, reason: JoinFailure::IdentityTaken }
 }
 
 /// The core's time: nanoseconds since the start of the node, and never 0.
@@ -688,5 +613,4 @@ const ANSWERS_MAX: usize = 2 * stream::CONNECTIONS_MAX;
 const REPLIES_MAX: usize = 8192;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(100);
-const RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
 const OUTBOX_BYTES_KEPT: usize = 64 * 1024;

@@ -274,3 +274,83 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A drained queue larger than this gives its memory back.
 const QUEUE_KEPT: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tidings_proto::io::Alarm;
+
+    use super::*;
+
+    fn event() -> Event {
+        Event::Alarm(Alarm::ForeignCluster { from: SocketAddr::from(([127, 0, 0, 1], 1)) })
+    }
+
+    /// What a reader has at hand: letters for snapshot, event, lagged, end and nothing.
+    fn drain(watch: &mut Watch) -> String {
+        let mut read = String::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            match watch.poll_change(&mut cx) {
+                Poll::Pending => return read,
+                Poll::Ready(None) => return read + "end",
+                Poll::Ready(Some(change)) => match change.what {
+                    What::Snapshot(_) => read += &format!("S{} ", change.seq),
+                    What::Event(_) => read += &format!("{} ", change.seq),
+                    What::Lagged { missed } => read += &format!("L{missed} "),
+                },
+            }
+        }
+    }
+
+    fn synchronise(audience: &mut Audience) -> bool {
+        let wanted = audience.attend();
+        if wanted {
+            audience.synchronise(&Arc::default(), 0);
+        }
+        wanted
+    }
+
+    #[test]
+    fn a_reader_that_falls_behind_is_told_what_it_missed_when_it_reads_on() {
+        let (registry, _bell) = Registry::new();
+        let mut audience = Audience::new(registry.clone());
+        let mut watch = registry.watch(false, 4);
+        audience.publish(event(), 0);
+        assert_eq!(drain(&mut watch), "");
+        assert!(synchronise(&mut audience));
+        assert_eq!(drain(&mut watch), "S1 ");
+        (0..3).for_each(|_| audience.publish(event(), 0));
+        assert_eq!(drain(&mut watch), "2 3 4 ");
+        (0..9).for_each(|_| audience.publish(event(), 0));
+        assert!(!synchronise(&mut audience), "it has not asked yet");
+        assert_eq!(drain(&mut watch), "5 6 7 8 ");
+        audience.publish(event(), 0);
+        assert!(synchronise(&mut audience));
+        audience.publish(event(), 0);
+        assert_eq!(drain(&mut watch), "L6 S14 15 ");
+    }
+
+    #[test]
+    fn filters_restarts_and_ends() {
+        let (registry, _bell) = Registry::new();
+        let mut audience = Audience::new(registry.clone());
+        let (mut all, mut members) = (registry.watch(false, 4), registry.watch(true, 4));
+        synchronise(&mut audience);
+        audience.publish(event(), 0);
+        assert_eq!((drain(&mut all), drain(&mut members)), ("S0 1 ".into(), "S0 ".into()));
+        audience.restart();
+        let mut new = registry.watch(false, 4);
+        assert!(synchronise(&mut audience));
+        assert_eq!((drain(&mut all), drain(&mut new)), ("L0 S1 ".into(), "S1 ".into()));
+        drop(new);
+        audience.publish(event(), 0);
+        assert_eq!(audience.mailboxes.len(), 2);
+        let mut late = registry.watch(false, 4);
+        audience.close();
+        let mut later = registry.watch(false, 4);
+        assert_eq!((drain(&mut all), drain(&mut late)), ("2 end".into(), "end".into()));
+        assert_eq!(drain(&mut later), "end");
+    }
+}
