@@ -26,7 +26,7 @@ pub(crate) enum Command {
     /// Start a cluster on this machine and show what it does, step by step.
     Demo(Demo),
     /// Run an agent in the foreground.
-    Agent(Agent),
+    Agent(Box<Agent>),
     /// List the members of the cluster.
     Members(Json),
     /// Show the state of this agent on one screen.

@@ -1,10 +1,10 @@
-//! Decides what of the cluster's events is logged and which alarms an operator still sees.
+//! Decides which alarms an operator still sees, and how they read. The library logs each.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
-use tidings::{Alarm, Event, MemberChange, Watch, What};
+use tidings::{Alarm, Event, Watch, What};
 
 /// Alarms kept. More: the oldest is forgotten.
 const ALARMS_MAX: usize = 32;
@@ -26,18 +26,8 @@ impl Journal {
     /// Follows the node until it ends.
     pub(crate) async fn keep(self: Arc<Journal>, mut watch: Watch) {
         while let Some(change) = watch.next().await {
-            match change.what {
-                What::Event(Event::Alarm(alarm)) => self.note(change.at_ms, &alarm),
-                What::Event(Event::Member { change, member }) => {
-                    let (name, addr) = (&member.name, member.addr);
-                    match change {
-                        MemberChange::Failed => tracing::warn!(%addr, "member {name} failed"),
-                        MemberChange::Suspect => tracing::info!(%addr, "member {name} is suspect"),
-                        change => tracing::info!(%addr, "member {name}: {}", change.as_str()),
-                    }
-                }
-                What::Event(_) | What::Snapshot(_) => {}
-                What::Lagged { missed } => tracing::warn!("log of members missed {missed} events"),
+            if let What::Event(Event::Alarm(alarm)) = change.what {
+                self.note(change.at_ms, &alarm);
             }
         }
     }
@@ -48,7 +38,6 @@ impl Journal {
 
     fn note(&self, at_ms: u64, alarm: &Alarm) {
         let (alarm, text) = describe(alarm);
-        tracing::warn!("{text}");
         if let Ok(mut alarms) = self.alarms.lock() {
             if alarms.len() == ALARMS_MAX {
                 alarms.pop_front();

@@ -227,7 +227,7 @@ impl Cluster {
     fn start(&mut self, index: usize) -> Result<(), Failure> {
         let program = std::env::current_exe()
             .map_err(|error| Failure::Failed(format!("this program's own path: {error}")))?;
-        let seed = self.agents[if index == 0 { 1 } else { 0 }].gossip.to_string();
+        let seed = self.agents[0].gossip.to_string();
         let agent = &mut self.agents[index];
         let log_path = agent.dir.join("log");
         let log = File::options().create(true).append(true).open(&log_path);
@@ -235,7 +235,10 @@ impl Cluster {
         let mut command = Command::new(program);
         command.args(["agent", "--profile", "local", "--dns", "off", "--name", &agent.name]);
         command.args(["--bind", &agent.gossip.to_string(), "--http", &agent.http.to_string()]);
-        command.args(["--join", &seed, "--cluster", "tidings-demo"]);
+        command.args(["--cluster", "tidings-demo"]);
+        if index > 0 {
+            command.args(["--join", &seed]);
+        }
         command.args(["--die-with-parent", &std::process::id().to_string()]);
         command.arg("--data-dir").arg(agent.dir.join("data"));
         for (variable, _) in std::env::vars_os() {

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Anything that should happen happens within this, on a busy machine too.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The program, with nothing of the caller's environment that it would read.
-pub fn tidings() -> Command {
+pub(crate) fn tidings() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
     for (variable, _) in std::env::vars_os() {
         if variable.to_string_lossy().starts_with("TIDINGS_") {
@@ -22,12 +22,12 @@ pub fn tidings() -> Command {
     command
 }
 
-pub fn run(args: &[&str]) -> Output {
+pub(crate) fn run(args: &[&str]) -> Output {
     tidings().args(args).stdin(Stdio::null()).output().expect("the program runs")
 }
 
 /// Checks for exit code and exactly one line on standard error, and returns it.
-pub fn one_line_failure(output: &Output, code: i32) -> String {
+pub(crate) fn one_line_failure(output: &Output, code: i32) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "stderr: {stderr}");
     assert_eq!(stderr.lines().count(), 1, "stderr: {stderr}");
@@ -35,7 +35,7 @@ pub fn one_line_failure(output: &Output, code: i32) -> String {
 }
 
 /// Looks until there is something to see.
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {
@@ -47,16 +47,16 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// A running agent, killed when dropped.
-pub struct Agent {
-    pub process: Child,
-    pub http: String,
-    pub gossip: String,
+pub(crate) struct Agent {
+    pub(crate) process: Child,
+    pub(crate) http: String,
+    pub(crate) gossip: String,
     log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Agent {
     /// On ports that the system picks, with more flags.
-    pub fn start(name: &str, flags: &[&str]) -> Agent {
+    pub(crate) fn start(name: &str, flags: &[&str]) -> Agent {
         let mut command = tidings();
         command.args(["agent", "--name", name, "--profile", "local"]);
         if !flags.contains(&"--bind") {
@@ -88,50 +88,50 @@ impl Agent {
         Agent { http: field("http="), gossip: field("gossip="), process, log }
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }
 
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.process.id().to_string();
         let status = Command::new("kill").args(["-s", name, &pid]).status();
         assert!(status.expect("kill runs").success());
     }
 
     /// Waits for the end; the exit code, or `None` for a signal.
-    pub fn wait(&mut self) -> Option<i32> {
+    pub(crate) fn wait(&mut self) -> Option<i32> {
         eventually("the agent ends", || self.process.try_wait().expect("a child")).code()
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 
-    pub fn request(&self, method: &str, path: &str, body: &[u8]) -> Answer {
+    pub(crate) fn request(&self, method: &str, path: &str, body: &[u8]) -> Answer {
         request(&self.http, method, path, body)
     }
 
-    pub fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.request("GET", path, b"")
     }
 
-    pub fn put(&self, path: &str, body: &[u8]) -> Answer {
+    pub(crate) fn put(&self, path: &str, body: &[u8]) -> Answer {
         self.request("PUT", path, body)
     }
 
     /// `{name: status}` as this agent sees the cluster.
-    pub fn statuses(&self) -> Vec<(String, String)> {
+    pub(crate) fn statuses(&self) -> Vec<(String, String)> {
         let members = self.get("/v1/tidings/members").json();
         let text = |m: &Value, name: &str| m[name].as_str().unwrap().to_owned();
         members.as_array().unwrap().iter().map(|m| (text(m, "name"), text(m, "status"))).collect()
     }
 
-    pub fn sees(&self, name: &str, status: &str) -> bool {
+    pub(crate) fn sees(&self, name: &str, status: &str) -> bool {
         self.statuses().iter().any(|(n, s)| n == name && s == status)
     }
 
-    pub fn watch(&self, query: &str) -> Watch {
+    pub(crate) fn watch(&self, query: &str) -> Watch {
         let mut stream = TcpStream::connect(&self.http).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let path = format!("/v1/tidings/watch{query}");
@@ -147,11 +147,11 @@ impl Drop for Agent {
 }
 
 /// A stream of events.
-pub struct Watch(BufReader<TcpStream>);
+pub(crate) struct Watch(BufReader<TcpStream>);
 
 impl Watch {
     /// The next `data:` line, as it came.
-    pub fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         loop {
             let mut line = String::new();
             let read = self.0.read_line(&mut line).expect("an event in time");
@@ -162,38 +162,38 @@ impl Watch {
         }
     }
 
-    pub fn event(&mut self) -> Value {
+    pub(crate) fn event(&mut self) -> Value {
         serde_json::from_str(&self.line()).expect("one object per line")
     }
 }
 
 /// An answer over HTTP.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
-    pub fn index(&self) -> u64 {
+    pub(crate) fn index(&self) -> u64 {
         self.header("x-consul-index").expect("an index").parse().expect("a number")
     }
 }
 
-pub fn request(addr: &str, method: &str, path: &str, body: &[u8]) -> Answer {
+pub(crate) fn request(addr: &str, method: &str, path: &str, body: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(addr).expect("the agent listens");
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let length = body.len();
