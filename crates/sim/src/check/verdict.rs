@@ -11,8 +11,8 @@ pub(super) fn enough_accusers(event: &Event, view: &View<'_>) -> Option<String> 
         return None;
     }
     let evidence = view.evidence(member.id)?;
-    if evidence.accusers.is_empty() {
-        return None; // told by a record of a reconciliation, which carries the verdict alone
+    if !matches!(evidence.outcome, "verdict" | "told") || evidence.incarnation != member.incarnation {
+        return None; // replaced by its next life, or ended by itself
     }
     let distinct: BTreeSet<&str> = evidence.accusers.iter().map(|(who, _)| who.as_str()).collect();
     let others = view.counts().0.saturating_sub(1);
