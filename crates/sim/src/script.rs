@@ -57,7 +57,12 @@ pub fn run_folder(folder: &Path) {
 
 /// Runs one script; returns it with the output that it really has.
 pub fn run(script: &str) -> String {
-    let mut stage = Stage { world: World::new(1, events_as_text()), config: Config::lan() };
+    let mut stage = Stage {
+        seed: 1,
+        settings: events_as_text(),
+        world: World::new(1, events_as_text()),
+        config: Config::lan(),
+    };
     let mut out = String::new();
     for block in script.split("\n\n").map(|b| b.trim_matches('\n')).filter(|b| !b.is_empty()) {
         if !out.is_empty() {
@@ -88,6 +93,8 @@ fn events_as_text() -> WorldConfig {
 }
 
 struct Stage {
+    seed: u64,
+    settings: WorldConfig,
     world: World,
     config: Config,
 }
@@ -100,7 +107,7 @@ impl Stage {
             "world" => self.create(args),
             "converged" => {
                 let n = args[0].parse().expect("a number of nodes");
-                self.world = World::converged(1, events_as_text(), n, &self.config);
+                self.world = World::converged(self.seed, self.settings.clone(), n, &self.config);
             }
             "run" => self.world.run_for(duration(args[0])),
             "quiet" => drop(self.world.trace_lines()),
@@ -114,13 +121,11 @@ impl Stage {
     }
 
     fn create(&mut self, args: &[&str]) {
-        let mut seed = 1;
-        let mut world = events_as_text();
         for arg in args {
             let (key, value) = arg.split_once('=').expect("setting=value");
             match key {
-                "seed" => seed = value.parse().expect("a seed"),
-                "loss" => world.conditions.loss = value.parse().expect("a probability"),
+                "seed" => self.seed = value.parse().expect("a seed"),
+                "loss" => self.settings.conditions.loss = value.parse().expect("a probability"),
                 "durable" => self.config.durable = value == "true",
                 "profile" => {
                     let durable = self.config.durable;
@@ -135,7 +140,7 @@ impl Stage {
                 other => panic!("world setting {other:?} is unknown"),
             }
         }
-        self.world = World::new(seed, world);
+        self.world = World::new(self.seed, self.settings.clone());
     }
 
     fn user(&mut self, verb: &str, args: &[&str], line: &str) {

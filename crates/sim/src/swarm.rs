@@ -9,6 +9,7 @@ use tidings_proto::Config;
 use tidings_proto::base::rng::Rng;
 use tidings_proto::io::Command;
 
+use crate::trace::Text;
 use crate::network::{Conditions, Latency, Shape};
 use crate::world::{World, WorldConfig};
 
@@ -26,6 +27,7 @@ pub struct Options {
     pub safety: Duration,
     /// Weight of each action, in the order of [`ACTIONS`].
     pub weights: [u64; ACTIONS.len()],
+    pub text: Text,
 }
 
 /// What can happen in the safety phase.
@@ -39,6 +41,8 @@ pub const ACTIONS: [&str; 15] = [
 pub struct Broken {
     pub options: Options,
     pub rule: String,
+    /// What happened, where text was asked for.
+    pub lines: Vec<String>,
 }
 
 impl fmt::Display for Broken {
@@ -53,6 +57,7 @@ impl fmt::Display for Broken {
 }
 
 impl Options {
+    /// What a seed stands for: the same for ever.
     pub fn draw(seed: u64) -> Options {
         let mut rng = Rng::fork(&Rng::from_u64(seed).bytes32(), "swarm options");
         let mut weights = [0; ACTIONS.len()];
@@ -91,6 +96,7 @@ impl Options {
             keys: 1 + rng.below(12),
             safety: Duration::from_secs(20 + rng.below(60)),
             weights,
+            text: Text::Off,
         }
     }
 
@@ -114,7 +120,10 @@ pub fn run_options(options: Options) -> Result<World, Box<Broken>> {
     let result = run.safety().and_then(|()| run.liveness());
     match result {
         Ok(()) => Ok(run.world),
-        Err(rule) => Err(Box::new(Broken { options, rule })),
+        Err(rule) => {
+            let lines = run.world.trace_lines();
+            Err(Box::new(Broken { options, rule, lines }))
+        }
     }
 }
 
@@ -134,6 +143,7 @@ impl<'a> Run<'a> {
         let config = WorldConfig {
             conditions: Conditions { loss: 0.0, corruption: 0.0, ..options.conditions },
             unreachable: options.unreachable,
+            text: options.text,
             ..WorldConfig::default()
         };
         let mut world = World::new(options.seed, config);
@@ -192,7 +202,8 @@ impl<'a> Run<'a> {
             .collect();
         self.world.run_for(Duration::from_secs(10));
         for host in down {
-            self.world.crash(host);
+            // What only leavers held left with them.
+            self.world.destroy(host);
         }
         let live = self.world.up().count();
         let every = Duration::from_millis(500);
@@ -212,6 +223,7 @@ impl<'a> Run<'a> {
         let other = (host + 1 + self.rng.index(self.options.nodes - 1)) % self.options.nodes;
         let up = self.world.is_up(host);
         let running = up && !self.world.is_paused(host) && !self.left[host];
+        self.world.say(&format!("{action} n{host} n{other}"));
         match action {
             "set" | "delete" | "emit" | "tag" if running => self.user(host, action),
             "crash" if up && !self.left[host] => self.world.crash(host),

@@ -5,7 +5,8 @@
 
 use tidings_proto::base::rng::Rng;
 use tidings_sim::scenario::soak;
-use tidings_sim::swarm::{Options, run};
+use tidings_sim::swarm::{Options, run, run_options};
+use tidings_sim::trace::Text;
 
 /// Every seed that ever failed, with the fix that it showed.
 const SEEDS_THAT_FAILED: &[u64] = &[];
@@ -21,10 +22,14 @@ fn random_scenarios_break_no_rule_and_converge() {
 #[test]
 fn replay() {
     let Some(seed) = std::env::var("SEED").ok().and_then(|s| s.parse().ok()) else { return };
-    println!("{:#?}", Options::draw(seed));
-    match run(seed) {
+    let options = Options { text: Text::Events, ..Options::draw(seed) };
+    println!("{options:#?}");
+    match run_options(options) {
         Ok(world) => println!("seed {seed} breaks no rule; trace {:032x}", world.trace_hash()),
-        Err(broken) => panic!("{broken}"),
+        Err(broken) => {
+            println!("{}", broken.lines.join("\n"));
+            panic!("{broken}");
+        }
     }
 }
 
