@@ -1,4 +1,4 @@
-//! Two nodes in one process: each watches who comes and goes, with nothing lost silently.
+//! Two nodes in one process: one watches the other come and go, with nothing lost silently.
 //!
 //! `cargo run -p tidings --example membership`
 
@@ -12,16 +12,14 @@ use tokio::time::timeout;
 async fn main() -> Result<(), Box<dyn Error>> {
     let first = Node::builder("first").config(Config::local()).start().await?;
     println!("first listens on {}", first.addr());
-    let mut watch = first.watch_members();
+    let mut watch = first.watch_members(); // keeps what happens from here on
 
-    let second = Node::builder("second")
-        .config(Config::local())
-        .tag("role", "example")
-        .join([first.addr().to_string()])
-        .start()
-        .await?;
+    let second =
+        Node::builder("second").config(Config::local()).tag("role", "example").start().await?;
+    second.join(vec![first.addr()]).await?;
+    second.leave().await?;
+    second.stop().await;
 
-    // Read until the second node has come, said goodbye, and is gone.
     let story = async {
         while let Some(change) = watch.next().await {
             match change.what {
@@ -31,10 +29,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 }
                 What::Event(Event::Member { change, member }) => {
                     println!("{:8} {} {:?}", change.as_str(), member.name, member.tags);
-                    match change {
-                        MemberChange::Join if member.name == "second" => second.leave().await?,
-                        MemberChange::Leave => return Ok(()),
-                        _ => {}
+                    if change == MemberChange::Leave {
+                        return Ok(());
                     }
                 }
                 What::Event(_) => {}
@@ -44,7 +40,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Err("the node ended early".into())
     };
     let result: Result<(), Box<dyn Error>> = timeout(Duration::from_secs(10), story).await?;
-    second.stop().await;
     first.stop().await;
     result
 }

@@ -1,5 +1,6 @@
 //! Decides how a node starts: settings are checked first, then the sockets are bound, then the data
-//! directory is opened, and only then does the core run.
+//! directory is opened, and only then does the core run; a node with a directory has started when
+//! the numbers of its new life are durable.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use tidings_proto::limits::NAME_BYTES_MAX;
 use tidings_proto::{Config, Identity, NodeId};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::cluster::{Node, Shared};
 use crate::disk::{Disk, Recovered};
@@ -105,6 +106,8 @@ impl Builder {
         let (config, bind, advertise) = self.checked()?;
         let bound = bind_sockets(bind)?;
         let (disk, recovered) = open_disk(self.data_dir.clone()).await?;
+        let (ready, starting) = oneshot::channel();
+        let ready = disk.is_some().then_some(ready);
         let addr = advertised(advertise, bound.addr);
         let (seed_addrs, complete) = seeds::resolve(&self.seeds).await;
 
@@ -131,6 +134,7 @@ impl Builder {
             listener: bound.listener,
             leave_from: Some(bind.ip()).filter(|ip| !ip.is_unspecified()),
             disk,
+            ready,
             orders: orders_in,
             audience: Audience::new(registry.clone()),
             bell,
@@ -141,11 +145,11 @@ impl Builder {
         .map_err(StartError::Refused)?;
         driver.join(seed_addrs.clone());
         if !complete {
-            let task = seeds::keep_resolving(self.seeds, seed_addrs, orders.downgrade());
+            let task = seeds::keep_resolving(self.seeds.clone(), seed_addrs, orders.downgrade());
             driver.adopt_seed_task(tokio::spawn(task).abort_handle());
         }
         tokio::spawn(driver.run(ended_out));
-        Ok(Node::from_shared(Shared {
+        let node = Node::from_shared(Shared {
             name,
             addr,
             id,
@@ -155,7 +159,12 @@ impl Builder {
             indexes,
             ended,
             losses,
-        }))
+        });
+        if let (Ok(Err(reason)), Some(path)) = (starting.await, self.data_dir) {
+            node.stop().await;
+            return Err(StartError::DataDir { path, reason });
+        }
+        Ok(node)
     }
 
     fn checked(&self) -> Result<(Config, SocketAddr, Option<Advertised>), StartError> {

@@ -36,6 +36,7 @@ pub(crate) enum DiskEvent {
     },
     Failed {
         seq: u64,
+        fault: DataDirFault,
     },
     /// The new identity is durable; these are all pairs.
     Renewed(Recovered),
@@ -205,7 +206,7 @@ impl Writer {
             batch.renewal = batch.renewal.or(self.renewal.take());
             match self.files.commit(&batch).and_then(|()| self.report(&batch)) {
                 Ok(()) => {}
-                Err(fault) => self.failed(&batch, &fault),
+                Err(fault) => self.failed(&batch, fault),
             }
             if batch.closing {
                 return;
@@ -224,7 +225,7 @@ impl Writer {
         Ok(())
     }
 
-    fn failed(&mut self, batch: &Batch, fault: &DataDirFault) {
+    fn failed(&mut self, batch: &Batch, fault: DataDirFault) {
         tracing::error!("{}: write failed: {fault}", self.files.dir.display());
         self.renewal = batch.renewal;
         let Some((seq, _)) = batch.span else { return };
@@ -234,7 +235,7 @@ impl Writer {
             waiting.span = None;
             waiting.refused = true;
         }
-        self.say(DiskEvent::Failed { seq });
+        self.say(DiskEvent::Failed { seq, fault });
     }
 
     fn say(&self, event: DiskEvent) {
@@ -556,7 +557,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         disk.persist(set(3, "small", b"lost too"));
-        assert!(matches!(event(&mut disk).await, DiskEvent::Failed { seq: 2 }));
+        assert!(matches!(event(&mut disk).await, DiskEvent::Failed { seq: 2, .. }));
         fs::remove_file(&ballast).unwrap();
         disk.persist(set(4, "b", b"1"));
         persisted(&mut disk, 4).await;

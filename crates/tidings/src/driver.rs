@@ -27,6 +27,7 @@ use tokio::time::{Instant, Sleep};
 
 use self::renewal::{Renewal, identity_taken};
 use crate::disk::{Disk, DiskEvent};
+use crate::errors::DataDirFault;
 use crate::net::Losses;
 use crate::net::stream::{self, Incoming};
 use crate::net::udp::{DATAGRAM_BYTES_MAX, Datagrams};
@@ -56,6 +57,8 @@ pub(crate) struct Parts {
     /// The address that connections leave from; `None`: the system's choice.
     pub(crate) leave_from: Option<IpAddr>,
     pub(crate) disk: Option<Disk>,
+    /// Told when the first numbers of this life are durable, or why they are not.
+    pub(crate) ready: Option<oneshot::Sender<Result<(), DataDirFault>>>,
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) audience: Audience,
     pub(crate) bell: mpsc::Receiver<()>,
@@ -84,6 +87,7 @@ pub(crate) struct Driver {
     losses: Arc<Losses>,
 
     disk: Option<Disk>,
+    ready: Option<oneshot::Sender<Result<(), DataDirFault>>>,
     /// Without a disk, what the core wants kept is as good as kept.
     forgotten: Option<u64>,
     renewal: Renewal,
@@ -153,6 +157,7 @@ impl Driver {
             requests: JoinSet::new(),
             losses: parts.losses,
             disk: parts.disk,
+            ready: parts.ready,
             forgotten: None,
             renewal: Renewal::None { last: None },
             orders: parts.orders,
@@ -341,11 +346,23 @@ impl Driver {
             Some(DiskEvent::Renewed(recovered)) => self.restart(recovered),
             // What the old life wrote says nothing to the next one.
             Some(_) if self.renewal == Renewal::Storing => {}
-            Some(DiskEvent::Persisted { upto }) => self.feed(Input::Persisted { upto }),
-            Some(DiskEvent::Failed { seq }) => self.feed(Input::PersistFailed { seq }),
+            Some(DiskEvent::Persisted { upto }) => {
+                self.feed(Input::Persisted { upto });
+                self.say_ready(Ok(()));
+            }
+            Some(DiskEvent::Failed { seq, fault }) => {
+                self.feed(Input::PersistFailed { seq });
+                self.say_ready(Err(fault));
+            }
             None => self.end(Some("the disk writer ended unexpectedly".to_owned())),
         }
         true
+    }
+
+    fn say_ready(&mut self, outcome: Result<(), DataDirFault>) {
+        if let Some(ready) = self.ready.take() {
+            let _ = ready.send(outcome); // the start was given up
+        }
     }
 
     fn poll_orders(&mut self, cx: &mut Context<'_>) -> bool {
