@@ -9,7 +9,7 @@ use crate::observe::Topic;
 use crate::world::{World, WorldConfig};
 
 /// A cluster of `n` nodes, `n0`, `n1` and so on, that joined `n0` one after the other; runs until
-/// all know all.
+/// all know all and take writes.
 pub fn joined(seed: u64, world: WorldConfig, n: usize, config: &Config) -> World {
     let mut world = World::new(seed, world);
     for i in 0..n {
@@ -24,8 +24,10 @@ pub fn joined(seed: u64, world: WorldConfig, n: usize, config: &Config) -> World
         world.set_join(0, &[1]);
     }
     let every = Duration::from_millis(100);
-    let all = world.run_while(Duration::from_secs(60), every, |w| !w.all_see_alive(n));
-    assert!(all.is_some(), "{n} nodes do not know each other: {:?}", counts(&world));
+    let all = world.run_while(Duration::from_secs(60), every, |w| {
+        !w.all_see_alive(n) || w.up().any(|h| !w.view(h).synced())
+    });
+    assert!(all.is_some(), "{n} nodes are not one cluster after a minute: {:?}", counts(&world));
     world
 }
 

@@ -135,8 +135,8 @@ impl World {
         self.handle(host, Input::Request { from, sender: None, id, bytes });
     }
 
-    /// Requests under way in the whole world.
-    pub fn calls_open(&self) -> usize {
-        self.calls.open.len()
+    /// Requests of this host that are under way.
+    pub fn calls_open(&self, host: usize) -> usize {
+        self.calls.open.values().filter(|c| c.from == host).count()
     }
 }
