@@ -44,6 +44,11 @@ impl Node {
         if record.standing.is_live() {
             self.retire_replaced(&facts, now, out);
         }
+        if self.is_my_past(&facts) {
+            let over = Precedence::new(record.incarnation, Standing::Retired, record.sum);
+            self.table.insert(facts, over, now.mono, &mut self.rng_probe);
+            return;
+        }
         let precedence = record.precedence();
         let slot = self.table.insert(facts, precedence, now.mono, &mut self.rng_probe);
         if record.standing == Standing::Failed {
@@ -178,19 +183,32 @@ impl Node {
 
     // Names.
 
-    /// A new life that names the one it takes over from ends that one first (F28).
+    /// A new life ends the one that it names in `replaces`, and those under its name that are gone
+    /// anyway, before it is announced itself (F28).
     fn retire_replaced(&mut self, facts: &Facts, now: Now, out: &mut Outbox) {
-        let Some(old) = facts.replaces else { return };
-        if old == self.id {
-            return; // told_of_myself and contest_name deal with that
+        if let Some(old) = facts.replaces.filter(|&old| old != self.id && self.table.find(old).is_none()) {
+            self.forget_id(old, u64::MAX);
         }
-        match self.table.find(old) {
-            Some(slot) if self.table.standing(slot) != Standing::Retired => {
+        let mut over = Vec::new();
+        self.table.each_named(&facts.name, |slot| {
+            let other = self.table.facts(slot);
+            let ended = facts.replaces == Some(other.id) || !self.table.is_live(slot);
+            if slot != ME && other.id != facts.id && ended {
+                over.push(slot);
+            }
+        });
+        over.extend(facts.replaces.and_then(|old| self.table.find(old)).filter(|&slot| slot != ME));
+        for slot in over {
+            if self.table.standing(slot) != Standing::Retired {
                 self.change_standing(slot, Standing::Retired, now, out);
             }
-            Some(_) => {}
-            None => self.forget_id(old, u64::MAX),
         }
+    }
+
+    /// Another identity at our own address, or the one that we took over from, cannot be alive.
+    fn is_my_past(&self, facts: &Facts) -> bool {
+        let me = self.me();
+        facts.addr == me.addr || me.replaces == Some(facts.id)
     }
 
     /// Several live members with one name: each node computes the same holder.
@@ -263,6 +281,7 @@ impl Node {
         if self.config.durable && self.incarnation + 1 > self.writes.durable.incarnation {
             return Err(CommandError::DiskFailed);
         }
+        self.retire_replaced(&facts, now, out);
         self.incarnation += 1;
         let facts = self.facts.intern(facts);
         let precedence = self.table.precedence(ME);

@@ -163,7 +163,6 @@ impl Node {
         let key = HashKey::for_cluster(&config.cluster);
         let mut store = Store::new(key, config.durable);
         let disk = disk::recover(&recovered.pairs, &mut store, &key);
-        let had_state = disk.reserved.is_some();
         let reserved = disk.reserved.unwrap_or_default();
         let incarnation = reserved.incarnation + 1;
 
@@ -220,7 +219,6 @@ impl Node {
             facts,
             store,
         };
-        node.sessions.synced = had_state;
         node.remember(disk.members, recovered.members.as_deref(), now.mono);
         Ok(node)
     }
@@ -234,9 +232,6 @@ impl Node {
             let sum = record_checksum(&self.key, facts.id, 1, &facts.bytes);
             let precedence = Precedence::new(1, Standing::Alive, sum);
             self.table.insert(facts.clone(), precedence, now, &mut self.rng_probe);
-        }
-        if live.is_some() {
-            self.sessions.synced = true;
         }
     }
 

@@ -116,10 +116,15 @@ impl Node {
         let spread = self.spread_time();
         self.members_mismatch.update(self.table.fingerprint().low(), now.mono);
         self.state_mismatch.update(self.state_print(), now.mono);
-        if self.members_mismatch.compare(theirs.members, now.mono, spread) == Verdict::Differs {
-            self.stats.member_mismatches += 1;
-            if self.sessions.members_after <= now.mono {
-                self.open_members(peer, addr, now.mono, out);
+        match self.members_mismatch.compare(theirs.members, now.mono, spread) {
+            // The peer holds alive all that we hold alive or doubt alone.
+            Verdict::Equal => self.undo_all_unconfirmed(now, out),
+            Verdict::Late => {}
+            Verdict::Differs => {
+                self.stats.member_mismatches += 1;
+                if self.sessions.members_after <= now.mono {
+                    self.open_members(peer, addr, now.mono, out);
+                }
             }
         }
         if self.state_mismatch.compare(theirs.state, now.mono, spread) == Verdict::Differs {

@@ -162,6 +162,18 @@ impl Node {
         }
     }
 
+    /// A peer whose fingerprint equals ours vouches for everybody in it.
+    pub(super) fn undo_all_unconfirmed(&mut self, now: Now, out: &mut Outbox) {
+        if self.table.lost().is_empty() {
+            return;
+        }
+        let mine: Vec<Slot> =
+            self.table.lost().iter().copied().filter(|&s| self.table.is_unconfirmed(s)).collect();
+        for slot in mine {
+            self.undo_unconfirmed(slot, now.mono, out);
+        }
+    }
+
     fn undo_unconfirmed(&mut self, slot: Slot, now: Time, out: &mut Outbox) {
         self.table.set_unconfirmed(slot, false, now, &mut self.rng_probe);
         self.close_case(slot, "answered", now);
