@@ -335,20 +335,20 @@ impl Node {
         } else if self.forgotten.get(&record.id) == Some(&u64::MAX) {
             return Some((Refusal::Identity, record.id));
         }
-        let mut answer = None;
+        // One former life named in `replaces` stands for all that are over under this name.
+        let (mut taken, mut over, mut named) = (None, None, false);
         self.table.each_named(&facts.name, |slot| {
             let other = self.table.facts(slot);
-            let over = self.table.standing(slot) == Standing::Retired
-                || other.id == facts.id
-                || facts.replaces == Some(other.id);
-            if over || answer.is_some_and(|(r, _)| r == Refusal::NameTaken) {
-                return;
+            if facts.replaces == Some(other.id) {
+                named = true;
+            } else if other.id == facts.id || self.table.standing(slot) == Standing::Retired {
+            } else if (slot == ME || self.table.is_live(slot)) && other.addr != facts.addr {
+                taken = Some((Refusal::NameTaken, other.id));
+            } else {
+                over = Some((Refusal::Replaces, other.id));
             }
-            let live_elsewhere =
-                (slot == ME || self.table.is_live(slot)) && other.addr != facts.addr;
-            let refusal = if live_elsewhere { Refusal::NameTaken } else { Refusal::Replaces };
-            answer = Some((refusal, other.id));
         });
+        let answer = taken.or(over.filter(|_| !named));
         if matches!(answer, Some((Refusal::NameTaken, _))) {
             self.stats.name_conflicts += 1;
         }
