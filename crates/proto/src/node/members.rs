@@ -46,7 +46,13 @@ impl Node {
         }
         if self.is_my_past(&facts) {
             let over = Precedence::new(record.incarnation, Standing::Retired, record.sum);
+            let named = self.me().replaces == Some(facts.id);
             self.table.insert(facts, over, now.mono, &mut self.rng_probe);
+            if record.standing.is_live() && !named && self.phase == Phase::Running {
+                // Others still hold it alive: say whom this life takes over from.
+                let tags = self.me().tags.clone();
+                let _ = self.restate(&tags, Some(record.id), now, out);
+            }
             return;
         }
         let precedence = record.precedence();
@@ -216,7 +222,9 @@ impl Node {
         let facts = self.table.facts(slot).clone();
         let mut rivals = Vec::new();
         self.table.each_named(&facts.name, |other| {
-            if other != slot && (other == ME || self.table.is_live(other)) {
+            // Two at one address are two lives of one node: the later one says so itself.
+            let elsewhere = self.table.addr(other) != facts.addr;
+            if other != slot && elsewhere && (other == ME || self.table.is_live(other)) {
                 rivals.push(other);
             }
         });
