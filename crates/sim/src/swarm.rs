@@ -189,13 +189,24 @@ impl<'a> Run<'a> {
     /// Calm weather, everything runs: all must be equal within a bound.
     fn liveness(&mut self) -> Result<(), String> {
         self.world.net.calm();
+        let stay: Vec<usize> = (0..self.world.len()).filter(|&h| !self.left[h]).collect();
+        let seeds_left = self.left.iter().take(3).all(|&left| left);
         for host in 0..self.world.len() {
+            if seeds_left {
+                // Every seed has left: an operator names another, here and where it runs.
+                let others: Vec<usize> = stay.iter().copied().filter(|&s| s != host).collect();
+                self.world.set_join(host, &others[..others.len().min(3)]);
+            }
             if self.world.is_up(host) && self.world.is_paused(host) {
                 self.world.resume(host);
             }
             if !self.world.is_up(host) && !self.left[host] {
                 self.world.restart(host);
             }
+        }
+        for &host in stay.iter().filter(|_| seeds_left) {
+            let others: Vec<usize> = stay.iter().copied().filter(|&s| s != host).collect();
+            self.world.join(host, &others[..others.len().min(3)]);
         }
         let down: Vec<usize> = (0..self.world.len())
             .filter(|&h| self.left[h] && self.world.is_up(h))

@@ -27,6 +27,7 @@ pub struct Watch {
     violations: Vec<String>,
     resurrection: resurrection::Resurrection,
     sequence: sequence::Sequence,
+    verdicts: verdict::Verdicts,
     acknowledged: acknowledged::Holders,
 }
 
@@ -40,6 +41,7 @@ impl Watch {
             violations: Vec::new(),
             resurrection: resurrection::Resurrection::default(),
             sequence: sequence::Sequence::default(),
+            verdicts: verdict::Verdicts::default(),
             acknowledged: acknowledged::Holders::default(),
         }
     }
@@ -60,7 +62,8 @@ impl Watch {
         self.note(at, host, found);
         let found = self.sequence.event(host, life, event);
         self.note(at, host, found);
-        self.note(at, host, verdict::enough_accusers(event, view));
+        let found = self.verdicts.event(host, event, view);
+        self.note(at, host, found);
         self.acknowledged.event(host, at, event);
     }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use tidings_proto::base::clocks::{Dot, Hlc};
-use tidings_proto::io::Event;
+use tidings_proto::io::{Event, MemberChange};
 use tidings_proto::{NodeId, View};
 
 use crate::observe::SharedValue;
@@ -24,6 +24,10 @@ pub(super) struct Sequence {
 impl Sequence {
     pub(super) fn event(&mut self, host: usize, life: u64, event: &Event) -> Option<String> {
         match event {
+            // A verdict or an end may name the incarnation that its author knew last.
+            Event::Member {
+                change: MemberChange::Failed | MemberChange::Leave | MemberChange::Reap, ..
+            } => None,
             Event::Member { member, .. } => {
                 if member.incarnation <= 1 && !self.highest.contains_key(&member.id) {
                     return None;
