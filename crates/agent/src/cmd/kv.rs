@@ -11,7 +11,7 @@ use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 
-use super::{block_on, print, print_json, print_line, read_json, read_stdin};
+use super::{block_on, follow, print, print_json, print_line, read_json, read_stdin};
 use crate::Failure;
 use crate::args::Kv;
 use crate::client::{Client, segment, segment_of_bytes};
@@ -34,7 +34,7 @@ pub(crate) fn run(agent: &Client, command: Kv) -> Result<(), Failure> {
         }
         Kv::List { prefix, keyspace, json } => list(agent, &keyspace, &prefix, json),
         Kv::Watch { prefix, keyspace, json } => {
-            block_on(watch(agent, &keyspace, prefix.as_bytes(), json))
+            follow(watch(agent, &keyspace, prefix.as_bytes(), json))
         }
     }
 }

@@ -15,8 +15,11 @@ pub(crate) mod tags;
 pub(crate) mod why;
 
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::AsFd;
 
 use serde::de::DeserializeOwned;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 use crate::Failure;
 
@@ -27,6 +30,31 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
         .build()
         .map_err(|error| Failure::Failed(format!("no runtime: {error}")))?
         .block_on(work)
+}
+
+/// Runs a command that follows events, until its reader has had enough.
+fn follow(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    block_on(async {
+        tokio::select! {
+            result = work => result,
+            () = reader_gone() => Err(Failure::PipeClosed),
+        }
+    })
+}
+
+/// Done when standard output is a pipe that nobody reads any more; a write would tell as well,
+/// but there may be nothing to write for long.
+async fn reader_gone() {
+    let pipe = std::io::stdout().as_fd().try_clone_to_owned();
+    let pipe = pipe.and_then(|fd| AsyncFd::with_interest(fd, Interest::ERROR));
+    let Ok(pipe) = pipe else { return std::future::pending().await };
+    loop {
+        match pipe.ready(Interest::ERROR).await {
+            Ok(ready) if ready.ready().is_error() => return,
+            Ok(mut ready) => ready.clear_ready(),
+            Err(_) => return std::future::pending().await,
+        }
+    }
 }
 
 /// Writes to standard output, at once.

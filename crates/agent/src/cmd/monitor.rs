@@ -4,14 +4,14 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
-use super::{block_on, plain, print_json, print_line, read_json};
+use super::{follow, plain, print_json, print_line, read_json};
 use crate::client::{Client, segment};
 use crate::{Failure, args};
 
 pub(crate) fn run(agent: &Client, flags: &args::Monitor) -> Result<(), Failure> {
     let types = flags.types.as_deref().unwrap_or("");
     let path = format!("/v1/tidings/watch?types={}", segment(types));
-    block_on(async {
+    follow(async {
         let mut events = agent.events(&path).await?;
         loop {
             let line = events.next().await?;
