@@ -67,9 +67,9 @@ impl Mismatch {
         now.since(self.changed) >= spread
     }
 
-    /// A session was opened: doubt starts anew.
-    pub fn reset(&mut self) {
-        self.since = None;
+    /// A session was opened: what still differs a spread time later asks for another.
+    pub fn session_opened(&mut self, now: Time) {
+        self.since = Some(now);
     }
 }
 

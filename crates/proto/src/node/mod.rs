@@ -99,6 +99,8 @@ pub struct Node {
     rng_peers: Rng,
     probes: Probes,
     next_probe: Time,
+    /// Lost members and seeds are looked for at the same beat, but never slowed down.
+    next_contact: Time,
     health: LocalHealth,
     suspicions: Suspicions,
     /// Why members are doubted or gone, for `why`; bounded, oldest first out.
@@ -189,6 +191,7 @@ impl Node {
             rng_peers: Rng::fork(&seed, "peers"),
             probes: Probes::default(),
             next_probe: now.mono + first_probe,
+            next_contact: now.mono + first_probe,
             health: LocalHealth::new(config.local_health_max),
             suspicions: Suspicions::new(),
             cases: BTreeMap::new(),
@@ -350,6 +353,7 @@ impl Node {
                     _ => Time::NEVER,
                 };
                 self.next_probe
+                    .min(self.next_contact)
                     .min(leaving)
                     .min(self.probes.next_deadline())
                     .min(self.suspicions.next_attention())

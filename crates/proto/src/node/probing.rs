@@ -32,16 +32,16 @@ impl Node {
         if self.next_probe <= now.mono {
             let period = self.health.stretch(self.config.probe_period);
             self.next_probe = now.mono + period;
-            self.probe_round(period, now, out);
+            if let Some(slot) = self.table.next_to_probe(&mut self.rng_probe) {
+                self.probe(slot, Purpose::Round, period, now, out);
+            }
         }
-    }
-
-    fn probe_round(&mut self, period: Duration, now: Now, out: &mut Outbox) {
-        if let Some(slot) = self.table.next_to_probe(&mut self.rng_probe) {
-            self.probe(slot, Purpose::Round, period, now, out);
+        // A sick node slows its judgement down, not its search for those that it lost.
+        if self.next_contact <= now.mono {
+            self.next_contact = now.mono + self.config.probe_period;
+            self.recontact_lost(now, out);
+            self.contact_seed(now, out);
         }
-        self.recontact_lost(now, out);
-        self.contact_seed(now, out);
     }
 
     /// Each lost member hears from the cluster a few times per period, whoever it is that calls: a

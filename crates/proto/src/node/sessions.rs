@@ -157,7 +157,7 @@ impl Node {
             return;
         }
         self.sessions.members_after = now + self.spread_time();
-        self.members_mismatch.reset();
+        self.members_mismatch.session_opened(now);
         self.stats.member_sessions += 1;
         let prints = self.table.bucket_prints(buckets_for(self.table.size()));
         self.ask_members(peer, addr, 0, prints, BTreeMap::new(), out);
@@ -186,6 +186,7 @@ impl Node {
         }
         let spread = self.spread_time();
         self.sessions.state_after = now + spread;
+        self.state_mismatch.session_opened(now);
         if self.state_mismatch.is_quiet(now, spread) {
             return self.open_delta(peer, addr, Exchange::Repair, out);
         }
@@ -200,7 +201,6 @@ impl Node {
             return;
         }
         self.stats.state_sessions += 1;
-        self.state_mismatch.reset();
         let (boot, cursor) = match exchange {
             Exchange::Full => (0, 0),
             _ => self.sessions.cursors.get(&peer).copied().unwrap_or((0, 0)),

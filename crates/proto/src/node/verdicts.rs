@@ -1,6 +1,8 @@
 //! Decides how doubt about a member grows, is answered, and becomes a verdict that carries its
 //! evidence.
 
+use std::time::Duration;
+
 use super::Node;
 use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
@@ -214,7 +216,9 @@ impl Node {
     fn decide(&mut self, slot: Slot, terms: &Terms, now: Now, out: &mut Outbox) {
         let Some(suspicion) = self.suspicions.get(slot) else { return };
         let accusers = suspicion.accusers.clone();
-        if accusers.len() >= terms.required {
+        if self.heard_since_doubt(slot) {
+            self.end_suspicion(slot, "heard", now.mono, out);
+        } else if accusers.len() >= terms.required {
             self.suspicions.close(slot);
             self.stats.verdicts += 1;
             let incarnation = self.table.incarnation(slot);
@@ -230,6 +234,12 @@ impl Node {
         } else {
             self.end_suspicion(slot, "not confirmed", now.mono, out);
         }
+    }
+
+    /// The suspect itself was heard after the doubt began: better evidence than any accuser's.
+    fn heard_since_doubt(&self, slot: Slot) -> bool {
+        let doubt = self.suspicions.get(slot).map(|s| s.started + Duration::from_millis(100));
+        doubt.is_some_and(|started| self.table.last_heard(slot).is_some_and(|heard| heard > started))
     }
 
     pub(super) fn terms(&self) -> Terms {
@@ -252,7 +262,7 @@ impl Node {
         if !self.table.is_live(slot) || self.table.is_unconfirmed(slot) {
             return true;
         }
-        let stands = fresh && accusers.len() >= self.terms().required;
+        let stands = fresh && accusers.len() >= self.terms().required && !self.heard_since_doubt(slot);
         self.stats.verdicts_reopened += u64::from(!stands);
         stands
     }
