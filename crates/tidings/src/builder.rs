@@ -18,6 +18,7 @@ use crate::errors::StartError;
 use crate::net::udp::Datagrams;
 use crate::net::{self, Losses};
 use crate::seeds;
+use crate::timer::Timer;
 use crate::watch::{Audience, Indexes, Registry};
 
 /// What a node will be. Made by [`Node::builder`].
@@ -132,6 +133,7 @@ impl Builder {
             seed: random()?,
             datagrams: bound.datagrams,
             listener: bound.listener,
+            timer: bound.timer,
             leave_from: Some(bind.ip()).filter(|ip| !ip.is_unspecified()),
             disk,
             ready,
@@ -143,7 +145,9 @@ impl Builder {
             id: id_out,
         })
         .map_err(StartError::Refused)?;
-        driver.join(seed_addrs.clone());
+        if complete || !seed_addrs.is_empty() {
+            driver.join(seed_addrs.clone());
+        }
         if !complete {
             let task = seeds::keep_resolving(self.seeds.clone(), seed_addrs, orders.downgrade());
             driver.adopt_seed_task(tokio::spawn(task).abort_handle());
@@ -237,6 +241,7 @@ async fn open_disk(dir: Option<PathBuf>) -> Result<(Option<Disk>, Recovered), St
 struct Bound {
     datagrams: Datagrams,
     listener: TcpListener,
+    timer: Timer,
     addr: SocketAddr,
 }
 
@@ -246,7 +251,8 @@ fn bind_sockets(addr: SocketAddr) -> Result<Bound, StartError> {
     let addr = listener.local_addr().map_err(register)?;
     let listener = TcpListener::from_std(listener).map_err(register)?;
     let datagrams = Datagrams::new(socket).map_err(register)?;
-    Ok(Bound { datagrams, listener, addr })
+    let timer = Timer::new().map_err(|source| StartError::System { what: "a timer", source })?;
+    Ok(Bound { datagrams, listener, timer, addr })
 }
 
 fn random<const N: usize>() -> Result<[u8; N], StartError> {

@@ -5,10 +5,8 @@
 mod renewal;
 
 use std::collections::BTreeMap;
-use std::future::Future as _;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -23,7 +21,7 @@ use tidings_proto::{Config, Identity, NodeId, Now, Snapshot, Time, View};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use self::renewal::{Renewal, identity_taken};
 use crate::disk::{Disk, DiskEvent};
@@ -31,6 +29,7 @@ use crate::errors::DataDirFault;
 use crate::net::Losses;
 use crate::net::stream::{self, Incoming};
 use crate::net::udp::{DATAGRAM_BYTES_MAX, Datagrams};
+use crate::timer::Timer;
 use crate::watch::{Audience, Indexes};
 
 /// What handles ask of the loop.
@@ -54,6 +53,7 @@ pub(crate) struct Parts {
     pub(crate) seed: [u8; 32],
     pub(crate) datagrams: Datagrams,
     pub(crate) listener: TcpListener,
+    pub(crate) timer: Timer,
     /// The address that connections leave from; `None`: the system's choice.
     pub(crate) leave_from: Option<IpAddr>,
     pub(crate) disk: Option<Disk>,
@@ -108,8 +108,7 @@ pub(crate) struct Driver {
     indexes: watch::Sender<Indexes>,
     id: watch::Sender<NodeId>,
 
-    sleep: Pin<Box<Sleep>>,
-    sleep_until: Option<Instant>,
+    timer: Timer,
     ending: Option<Ended>,
 }
 
@@ -173,22 +172,18 @@ impl Driver {
             events_seen: 0,
             indexes: parts.indexes,
             id: parts.id,
-            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
-            sleep_until: None,
+            timer: parts.timer,
             ending: None,
         };
         driver.feed(Input::Tick);
         Ok(driver)
     }
 
-    /// Contacts seeds, for ever, until one of them has answered.
-    pub(crate) fn join(&mut self, addrs: Vec<SocketAddr>) {
-        if addrs.is_empty() {
-            return;
-        }
-        self.seeds = addrs.clone();
-        self.submit(Command::SetSeeds { addrs: addrs.clone() }, None);
-        self.submit(Command::Join { addrs, retry: true }, None);
+    /// Contacts seeds, for ever, until one of them has answered. Without any, this node is alone
+    /// by choice.
+    pub(crate) fn join(&mut self, seeds: Vec<SocketAddr>) {
+        self.submit(Command::SetSeeds { addrs: seeds.clone() }, None);
+        self.submit(Command::Join { addrs: seeds, retry: true }, None);
     }
 
     /// The task that resolves the names of seeds ends with the node.
@@ -243,7 +238,8 @@ impl Driver {
             return Poll::Ready(());
         }
         self.publish_indexes();
-        self.poll_sleep(cx)
+        let due = self.due();
+        self.timer.poll_until(cx, due)
     }
 
     // ---- sources ----
@@ -391,21 +387,6 @@ impl Driver {
         }
         self.snapshot_wanted |= self.audience.attend();
         true
-    }
-
-    fn poll_sleep(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let due = self.due();
-        if self.sleep_until != due {
-            self.sleep_until = due;
-            if let Some(due) = due {
-                self.sleep.as_mut().reset(due);
-            }
-        }
-        if due.is_none() || self.sleep.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        self.sleep_until = None;
-        Poll::Ready(())
     }
 
     fn due(&self) -> Option<Instant> {
@@ -570,7 +551,7 @@ impl Driver {
         let fresh = self.snapshot.as_ref().filter(|s| s.taken.elapsed() < SNAPSHOT_INTERVAL);
         let members = match fresh {
             Some(s) if s.current => s.members.clone(),
-            Some(_) => return false, // the sleep ends when the next one may be built
+            Some(_) => return false, // the timer wakes when the next one may be built
             None => {
                 let mut members: Vec<Member> = self.core.view().members().collect();
                 members.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
@@ -616,7 +597,7 @@ impl Clock {
 }
 
 const ORIGIN: Time = Time::from_secs(1);
-/// Sleeps are cut to this; a timer that far ahead is looked at again.
+/// Deadlines are cut to this; a timer that far ahead is looked at again.
 const FAR: Duration = Duration::from_secs(365 * 86_400);
 const DATAGRAMS_PER_TURN: usize = 64;
 const STREAMS_PER_TURN: usize = 16;

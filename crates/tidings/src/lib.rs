@@ -22,6 +22,7 @@
 //! | `builder` | how a node starts: [`Builder`] |
 //! | `seeds` | how names of seeds become addresses |
 //! | `driver` | when the core runs: one loop, one task |
+//! | `timer` | how the loop is woken at its deadline |
 //! | `net` | how packets and streams move |
 //! | `disk` | how state survives |
 //! | `watch` | how changes reach readers: [`Watch`] |
@@ -36,6 +37,7 @@ mod driver;
 mod errors;
 mod net;
 mod seeds;
+mod timer;
 mod watch;
 
 pub use builder::Builder;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tidings_proto::io::{CommandError, Input, JoinFailure};
+use tidings_proto::io::{Command, CommandError, Input, JoinFailure, Status};
 use tidings_proto::membership::facts::FactStore;
 use tidings_proto::{NodeId, Snapshot};
 use tokio::task::JoinSet;
@@ -60,10 +60,15 @@ impl Driver {
         if let Err(e) = getrandom::fill(&mut seed).and_then(|()| getrandom::fill(&mut boot)) {
             return self.end(Some(format!("no randomness for a new identity: {e}")));
         }
-        self.identity.id = recovered.id;
+        let old = std::mem::replace(&mut self.identity.id, recovered.id);
         self.identity.replaces = recovered.replaces;
         self.identity.boot = u64::from_le_bytes(boot);
-        self.identity.tags = self.core.view().me().tags.into_iter().collect();
+        let view = self.core.view();
+        self.identity.tags = view.me().tags.into_iter().collect();
+        let others = view.members().filter(|m| m.status == Status::Alive && m.id != old);
+        let mut contacts: Vec<_> = others.map(|m| m.addr).take(CONTACTS_MAX).collect();
+        contacts.extend(&self.seeds);
+        contacts.retain(|&addr| addr != self.identity.addr);
         let core = tidings_proto::Node::new(
             self.config.clone(),
             self.identity.clone(),
@@ -82,7 +87,9 @@ impl Driver {
         self.snapshot_wanted = true;
         self.requests = JoinSet::new();
         self.feed(Input::Tick);
-        self.join(self.seeds.clone());
+        let seeds = self.seeds.clone();
+        self.submit(Command::SetSeeds { addrs: seeds }, None);
+        self.submit(Command::Join { addrs: contacts, retry: true }, None);
     }
 }
 
@@ -91,3 +98,5 @@ pub(super) fn identity_taken() -> CommandError {
 }
 
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
+/// Members of the old life's view that the new one joins, beside the seeds.
+const CONTACTS_MAX: usize = 8;
