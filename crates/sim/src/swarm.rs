@@ -121,10 +121,32 @@ pub fn run_options(options: Options) -> Result<World, Box<Broken>> {
     match result {
         Ok(()) => Ok(run.world),
         Err(rule) => {
-            let lines = run.world.trace_lines();
+            let mut lines = run.world.trace_lines();
+            lines.extend(run.world.up().map(|h| portrait(&run.world, h)));
             Err(Box::new(Broken { options, rule, lines }))
         }
     }
+}
+
+/// One node in one line, as it was at the end.
+fn portrait(world: &World, host: usize) -> String {
+    let (view, stats) = (world.view(host), world.node(host).stats());
+    format!(
+        "{} {:?} counts {:?} synced {} left {} health {} seeds {:?} seed contacts {} sessions {}+{} \
+         requests {} failed {}",
+        world.name(host),
+        world.id(host),
+        view.counts(),
+        view.synced(),
+        view.left(),
+        view.local_health(),
+        view.seeds(),
+        stats.seed_contacts,
+        stats.member_sessions,
+        stats.state_sessions,
+        stats.requests_sent,
+        stats.requests_failed,
+    )
 }
 
 struct Run<'a> {

@@ -62,7 +62,7 @@ impl Watch {
         self.note(at, host, found);
         let found = self.sequence.event(host, life, event);
         self.note(at, host, found);
-        let found = self.verdicts.event(host, event, view);
+        let found = self.verdicts.event(host, life, at, event, view);
         self.note(at, host, found);
         self.acknowledged.event(host, at, event);
     }

@@ -2,20 +2,40 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidings_proto::View;
 use tidings_proto::io::{Event, MemberChange};
+use tidings_proto::{Time, View};
 
-/// Live members as each host saw them after its last event: one call can change many, and a
-/// verdict counts as of its moment.
+/// Live members as each process saw them: one call can change many, and a verdict counts as of
+/// its moment.
 #[derive(Debug, Default)]
 pub(super) struct Verdicts {
-    alive: BTreeMap<usize, usize>,
+    alive: BTreeMap<(usize, u64), Alive>,
+}
+
+/// Before the call at this time, and after it.
+#[derive(Debug)]
+struct Alive {
+    at: Time,
+    before: usize,
+    after: usize,
 }
 
 impl Verdicts {
-    pub(super) fn event(&mut self, host: usize, event: &Event, view: &View<'_>) -> Option<String> {
+    pub(super) fn event(
+        &mut self,
+        host: usize,
+        life: u64,
+        at: Time,
+        event: &Event,
+        view: &View<'_>,
+    ) -> Option<String> {
         let after = view.counts().0;
-        let before = self.alive.insert(host, after).unwrap_or(after);
+        let alive = self.alive.entry((host, life)).or_insert(Alive { at, before: 1, after });
+        if alive.at != at {
+            (alive.at, alive.before) = (at, alive.after);
+        }
+        alive.after = after;
+        let before = alive.before;
         let Event::Member { change: MemberChange::Failed, member } = event else { return None };
         if !member.confirmed {
             return None;
