@@ -6,6 +6,7 @@ use std::time::Duration;
 use tidings_proto::Config;
 use tidings_sim::choice::Choices;
 use tidings_sim::scenario::{joined, soak};
+use tidings_sim::trace::Text;
 use tidings_sim::{Conditions, Latency, World, WorldConfig};
 
 /// Fates that are enumerated: prompt, late or lost, for this many datagrams from the first write.
@@ -28,9 +29,10 @@ fn every_schedule_of_three_writes_and_crashes_keeps_what_was_acknowledged() {
         loop {
             let mut steps = plan.clone();
             let mut fate_of = network.clone();
-            let outcome = one(&mut steps, &mut fate_of, run);
-            if let Err(broken) = outcome {
-                panic!("plan {:?}, fates {:?}: {broken}", steps.path(), fate_of.path());
+            if let Err(broken) = one(&mut steps, &mut fate_of, run, Text::Off) {
+                let (mut steps, mut fate_of) = (plan.clone(), network.clone());
+                let _ = one(&mut steps, &mut fate_of, run, Text::All);
+                panic!("schedule {run}, plan {:?}: {broken}", steps.path());
             }
             run += 1;
             plan = steps.clone();
@@ -50,17 +52,28 @@ fn every_schedule_of_three_writes_and_crashes_keeps_what_was_acknowledged() {
 
 /// One schedule: the plan says who writes what and who crashes when, the network's choices say
 /// which datagram is prompt, late or lost.
-fn one(plan: &mut Choices, fates: &mut Choices, seed: u64) -> Result<(), String> {
+fn one(plan: &mut Choices, fates: &mut Choices, run: u64, text: Text) -> Result<(), String> {
     let conditions =
         Conditions { latency: Latency::Constant(Duration::from_millis(1)), ..Conditions::lan() };
-    let world_config = WorldConfig { conditions, ..WorldConfig::default() };
+    let world_config = WorldConfig { conditions, text, ..WorldConfig::default() };
     let config = Config { durable: true, ..Config::local() };
-    let mut world = joined(seed % 7, world_config, 3, &config);
+    let mut world = joined(run % 7, world_config, 3, &config);
     for host in 0..3 {
         world.set_join(host, &[(host + 1) % 3, (host + 2) % 3]);
     }
     world.run_for(Duration::from_millis(200));
     world.net.choices = Some(std::mem::take(fates));
+    world.trace_lines();
+    let outcome = writes_and_crashes(&mut world, plan);
+    *fates = world.net.choices.take().expect("the choices were lent to the network");
+    let outcome = outcome.and_then(|()| finish(&mut world));
+    for line in world.trace_lines() {
+        println!("{line}");
+    }
+    outcome
+}
+
+fn writes_and_crashes(world: &mut World, plan: &mut Choices) -> Result<(), String> {
     for write in 0..3 {
         // The same key from two nodes, then another from the first: overwrites and a sequence.
         let writer = [0, 1, 0][write];
@@ -81,9 +94,7 @@ fn one(plan: &mut Choices, fates: &mut Choices, seed: u64) -> Result<(), String>
         world.check_running()?;
     }
     world.run_for(Duration::from_millis(30));
-    world.check_running()?;
-    *fates = world.net.choices.take().expect("the choices were lent to the network");
-    finish(&mut world)
+    world.check_running()
 }
 
 fn finish(world: &mut World) -> Result<(), String> {

@@ -297,8 +297,8 @@ fn the_owner_knows_itself_best() {
         // A newcomer that asks the owner alone gets exactly that.
         let fresh = world.add_node(&format!("fresh{round}"), Config::lan());
         world.join(fresh, &[2]);
-        world.run_while(secs(5), ms(5), |w| w.view(fresh).counts().0 < 2);
-        world.run_while(secs(5), ms(5), |w| w.get(fresh, "own").is_none());
+        let synced = world.run_while(secs(30), ms(5), |w| !w.view(fresh).synced());
+        assert!(synced.is_some(), "round {round}: the newcomer is synchronised");
         let seen = world.view(fresh).member_by_id(world.id(2)).expect("the owner is known");
         assert_eq!(seen.tags.get("round"), Some(&round.to_string()));
         assert_eq!(world.get(fresh, "own"), Some(round.to_string().into_bytes()));
