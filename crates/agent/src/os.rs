@@ -4,12 +4,12 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::process::Signal;
+
 /// Has the kernel kill this process when its parent ends. False: the parent is gone already.
 pub(crate) fn die_with_parent(parent: u32) -> bool {
-    // SAFETY: PR_SET_PDEATHSIG takes one integer argument and touches no memory of ours.
-    #[allow(unsafe_code)]
-    let status = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-    status == 0 && std::os::unix::process::parent_id() == parent
+    let asked = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    asked.is_ok() && std::os::unix::process::parent_id() == parent
 }
 
 /// The name of this host, if it has one.

@@ -67,7 +67,9 @@ async fn show(cluster: &mut Cluster) -> Result<(), Failure> {
     let count = cluster.agents.len();
     print_line(&format!("Starting {count} agents, data in {}", cluster.dir.0.display()))?;
     let began = Instant::now();
-    for index in 0..count {
+    cluster.start(0)?;
+    cluster.all_see(&[0], 1).await?; // there is a node to join
+    for index in 1..count {
         cluster.start(index)?;
     }
     for agent in &cluster.agents {

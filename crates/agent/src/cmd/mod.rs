@@ -15,11 +15,10 @@ pub(crate) mod tags;
 pub(crate) mod why;
 
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::AsFd;
 
+use rustix::event::{PollFd, PollFlags};
 use serde::de::DeserializeOwned;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::sync::oneshot;
 
 use crate::Failure;
 
@@ -42,19 +41,17 @@ fn follow(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure
     })
 }
 
-/// Done when standard output is a pipe that nobody reads any more; a write would tell as well,
-/// but there may be nothing to write for long.
+/// Done when nobody reads standard output any more; a write would tell as well, but there may be
+/// nothing to write for long.
 async fn reader_gone() {
-    let pipe = std::io::stdout().as_fd().try_clone_to_owned();
-    let pipe = pipe.and_then(|fd| AsyncFd::with_interest(fd, Interest::ERROR));
-    let Ok(pipe) = pipe else { return std::future::pending().await };
-    loop {
-        match pipe.ready(Interest::ERROR).await {
-            Ok(ready) if ready.ready().is_error() => return,
-            Ok(mut ready) => ready.clear_ready(),
-            Err(_) => return std::future::pending().await,
-        }
-    }
+    let (gone, told) = oneshot::channel();
+    std::thread::spawn(move || {
+        let out = std::io::stdout();
+        let mut fds = [PollFd::new(&out, PollFlags::empty())];
+        while rustix::event::poll(&mut fds, None).is_err() {} // interrupted
+        let _ = gone.send(());
+    });
+    let _ = told.await;
 }
 
 /// Writes to standard output, at once.
