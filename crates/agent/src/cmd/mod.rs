@@ -17,6 +17,7 @@ pub(crate) mod why;
 use std::io::{ErrorKind, Read, Write};
 
 use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
@@ -48,10 +49,14 @@ async fn reader_gone() {
     std::thread::spawn(move || {
         let out = std::io::stdout();
         let mut fds = [PollFd::new(&out, PollFlags::empty())];
-        while rustix::event::poll(&mut fds, None).is_err() {} // interrupted
-        let _ = gone.send(());
+        while rustix::event::poll(&mut fds, None) == Err(Errno::INTR) {}
+        if !fds[0].revents().is_empty() {
+            let _ = gone.send(());
+        }
     });
-    let _ = told.await;
+    if told.await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Writes to standard output, at once.
