@@ -353,7 +353,7 @@ counters! {
     frame_unknown, record_checksum, record_limit, record_incarnation_jump, record_forgotten,
     entry_checksum, entry_limit, event_limit, suspicion_limit,
     /// Probing.
-    probes_sent, probes_acked, probes_failed, probes_voided, indirect_sent, indirect_acked,
+    probes_sent, probes_repeated, probes_acked, probes_failed, probes_voided, indirect_sent, indirect_acked,
     nacks_sent, nacks_received, stream_probes_sent, stream_probes_acked, not_me_sent,
     not_me_received, witness_probes, datagrams_blocked,
     /// Suspicion and verdicts.

@@ -22,6 +22,14 @@ pub enum Purpose {
     Recontact,
 }
 
+/// What a probe waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    Escalate,
+    Repeat,
+    End,
+}
+
 #[derive(Clone, Debug)]
 pub struct Probe {
     pub target: NodeId,
@@ -31,6 +39,9 @@ pub struct Probe {
     /// When to escalate: helpers and a stream probe, or, for a helper, the nack.
     pub timeout_at: Time,
     pub ends_at: Time,
+    /// After the first timeout the ping is repeated until the end: one lost datagram is no doubt.
+    pub repeat_at: Time,
+    pub repeated: bool,
     pub escalated: bool,
     pub helpers: u32,
     pub nacks: u32,
@@ -76,19 +87,24 @@ impl Probes {
         self.in_flight.values().any(|p| p.target == target && p.purpose == purpose)
     }
 
-    /// The first probe whose timer is due, and whether it is its end.
-    pub fn due(&self, now: Time) -> Option<(u32, bool)> {
+    /// The first probe whose timer is due, and which one it is.
+    pub fn due(&self, now: Time) -> Option<(u32, Timer)> {
         self.in_flight.iter().find_map(|(&seq, p)| {
             if p.ends_at <= now {
-                Some((seq, true))
+                Some((seq, Timer::End))
+            } else if !p.escalated && p.timeout_at <= now {
+                Some((seq, Timer::Escalate))
             } else {
-                (!p.escalated && p.timeout_at <= now).then_some((seq, false))
+                (p.repeat_at <= now).then_some((seq, Timer::Repeat))
             }
         })
     }
 
     pub fn next_deadline(&self) -> Time {
-        let next = |p: &Probe| if p.escalated { p.ends_at } else { p.timeout_at.min(p.ends_at) };
+        let next = |p: &Probe| {
+            let timeout = if p.escalated { Time::NEVER } else { p.timeout_at };
+            timeout.min(p.repeat_at).min(p.ends_at)
+        };
         self.in_flight.values().map(next).min().unwrap_or(Time::NEVER)
     }
 

@@ -105,11 +105,7 @@ impl Node {
     ) {
         let own = self.me().addr;
         if retry {
-            for &addr in &addrs {
-                if self.seeds.len() < SEEDS_MAX && !self.seeds.iter().any(|s| s.addr == addr) {
-                    self.seeds.push(Seed { addr, id: None });
-                }
-            }
+            self.remember_seeds(&addrs);
         }
         let addrs: Vec<SocketAddr> = addrs.into_iter().filter(|&a| a != own).collect();
         let failure = if addrs.is_empty() { Some(JoinFailure::NoAddress) } else { None };
@@ -134,6 +130,14 @@ impl Node {
         let at = if retry { now.mono } else { now.mono + JOIN_DEADLINE };
         let id = self.joins.add(command, addrs, retry, at);
         self.ask_to_join(id, now.mono, out);
+    }
+
+    pub(super) fn remember_seeds(&mut self, addrs: &[SocketAddr]) {
+        for &addr in addrs {
+            if self.seeds.len() < SEEDS_MAX && !self.seeds.iter().any(|s| s.addr == addr) {
+                self.seeds.push(Seed { addr, id: None });
+            }
+        }
     }
 
     pub(super) fn run_joins(&mut self, now: Now, out: &mut Outbox) {

@@ -211,10 +211,10 @@ impl Node {
         }
     }
 
-    /// Another identity at our own address, or the one that we took over from, cannot be alive.
+    /// Another identity under our own name at our own address is an earlier life of ours.
     fn is_my_past(&self, facts: &Facts) -> bool {
         let me = self.me();
-        facts.addr == me.addr || me.replaces == Some(facts.id)
+        facts.addr == me.addr && facts.name == me.name || me.replaces == Some(facts.id)
     }
 
     /// Several live members with one name: each node computes the same holder.
@@ -321,7 +321,8 @@ impl Node {
 
     pub(super) fn leave(&mut self, command: CommandId, now: Now, out: &mut Outbox) {
         self.announce(Standing::Leaving, now, out);
-        let until = if self.table.live().is_empty() { now.mono } else { now.mono + self.spread_time() };
+        let alone = self.table.live().is_empty() && !self.joins.is_joining();
+        let until = if alone { now.mono } else { now.mono + self.spread_time() };
         self.phase = Phase::Leaving { command, until };
     }
 

@@ -296,7 +296,9 @@ impl Node {
     fn too_early(&mut self, input: Input<'_>, out: &mut Outbox) {
         if let Input::Command { id, command } = input {
             if let Command::Join { addrs, retry: true } = command {
-                self.joins.rejoin(addrs, Time::ZERO);
+                self.remember_seeds(&addrs);
+                let own = self.me().addr;
+                self.joins.rejoin(addrs.into_iter().filter(|&a| a != own).collect(), Time::ZERO);
                 return reply(out, id, Ok(Reply::Joined { contacted: 0 }));
             }
             reply(out, id, Err(CommandError::Busy));

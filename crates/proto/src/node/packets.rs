@@ -17,7 +17,7 @@ use crate::flow;
 use crate::io::{Alarm, Event, Outbox, Output};
 use crate::limits::RUMOUR_BYTES_MAX;
 use crate::membership::record::{Accusers, Record, Standing, put_record};
-use crate::membership::table::{Slot, Table};
+use crate::membership::table::{ME, Slot, Table};
 use crate::peers;
 use crate::state::entry::{Advert, Entry};
 use crate::state::store::Store;
@@ -213,7 +213,9 @@ impl Node {
     pub(super) fn spread(&mut self, now: Now, out: &mut Outbox) {
         let k = if self.queue.has_fresh() { self.config.eager_fanout } else { self.config.fanout };
         let mut peers = std::mem::take(&mut self.peers);
-        peers::uniform(&self.table, k, &mut self.rng_peers, |_| false, &mut peers);
+        let table = &self.table;
+        let is_me = |slot| table.addr(slot) == table.addr(ME);
+        peers::uniform(table, k, &mut self.rng_peers, is_me, &mut peers);
         if !peers.is_empty() {
             for _ in 0..self.config.burst_packets {
                 let start = self.begin(out);

@@ -8,10 +8,10 @@ use super::sessions::{Ask, Asked};
 use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
 use crate::detection::message::{Ack, Ping, PingReq, put_answer};
-use crate::detection::probe::{Probe, Purpose, direct_timeout, nack_after};
+use crate::detection::probe::{Probe, Purpose, Timer, direct_timeout, nack_after};
 use crate::io::{Alarm, Outbox, RequestError, RequestId};
 use crate::membership::record::Cause;
-use crate::membership::table::Slot;
+use crate::membership::table::{ME, Slot};
 use crate::peers;
 use crate::wire::frame::{Frames, kind};
 
@@ -22,18 +22,20 @@ impl Node {
     // Timers.
 
     pub(super) fn run_probes(&mut self, now: Now, out: &mut Outbox) {
-        while let Some((seq, ended)) = self.probes.due(now.mono) {
-            if ended {
-                self.probe_ended(seq, now, out);
-            } else {
-                self.escalate(seq, now, out);
+        while let Some((seq, timer)) = self.probes.due(now.mono) {
+            match timer {
+                Timer::Escalate => self.escalate(seq, now, out),
+                Timer::Repeat => self.repeat(seq, now, out),
+                Timer::End => self.probe_ended(seq, now, out),
             }
         }
         if self.next_probe <= now.mono {
             let period = self.health.stretch(self.config.probe_period);
             self.next_probe = now.mono + period;
-            if let Some(slot) = self.table.next_to_probe(&mut self.rng_probe) {
-                self.probe(slot, Purpose::Round, period, now, out);
+            match self.table.next_to_probe(&mut self.rng_probe) {
+                Some(slot) => self.probe(slot, Purpose::Round, period, now, out),
+                // Nobody to doubt wrongly.
+                None => self.health.probe_succeeded(),
             }
         }
         // A sick node slows its judgement down, not its search for those that it lost.
@@ -85,7 +87,12 @@ impl Node {
 
     pub(super) fn probe(&mut self, slot: Slot, purpose: Purpose, given: Duration, now: Now, out: &mut Outbox) {
         let (id, addr) = (self.table.id(slot), self.table.addr(slot));
-        self.send_ping(id, addr, purpose, given, now, out);
+        if addr != self.me().addr {
+            self.send_ping(id, addr, purpose, given, now, out);
+        } else if purpose == Purpose::Round {
+            // This node lives there now, so that one does not.
+            self.accuse(id, Cause::Replaced, now, out);
+        }
     }
 
     /// Pings `target` (the default id means anyone at `addr`); the probe ends after `given`.
@@ -105,6 +112,8 @@ impl Node {
             sent: now.mono,
             timeout_at: now.mono + timeout,
             ends_at: now.mono + given,
+            repeat_at: Time::NEVER,
+            repeated: false,
             escalated: purpose == Purpose::Recontact,
             helpers: 0,
             nacks: 0,
@@ -112,10 +121,23 @@ impl Node {
         };
         let Some(seq) = self.probes.start(probe) else { return };
         self.stats.probes_sent += 1;
+        self.put_ping(seq, target, addr, now, out);
+    }
+
+    fn put_ping(&mut self, seq: u32, target: NodeId, addr: SocketAddr, now: Now, out: &mut Outbox) {
         let start = self.begin(out);
         Ping { seq, target: target.short(), prints: self.prints() }.put(&mut out.bytes);
         self.put_buddy(target, &mut out.bytes);
         self.send(start, addr, out, now.mono);
+    }
+
+    fn repeat(&mut self, seq: u32, now: Now, out: &mut Outbox) {
+        let Some(probe) = self.probes.get_mut(seq) else { return };
+        probe.repeated = true;
+        probe.repeat_at = now.mono + probe.timeout_at.since(probe.sent);
+        let (target, addr) = (probe.target, probe.addr);
+        self.stats.probes_repeated += 1;
+        self.put_ping(seq, target, addr, now, out);
     }
 
     /// No direct answer in time: helpers and one stream probe, in parallel (SWIM 4.1; row I2).
@@ -131,8 +153,12 @@ impl Node {
             Purpose::Round => {
                 self.ask_helpers(seq, &probe, now, out);
                 self.ask_by_stream(seq, &probe, now.mono, out);
+                self.repeat(seq, now, out);
             }
-            Purpose::Witness => self.ask_by_stream(seq, &probe, now.mono, out),
+            Purpose::Witness => {
+                self.ask_by_stream(seq, &probe, now.mono, out);
+                self.repeat(seq, now, out);
+            }
             Purpose::Recontact => {}
         }
     }
@@ -144,7 +170,10 @@ impl Node {
             table,
             self.config.indirect_probes,
             &mut self.rng_peers,
-            |slot| table.id(slot) == target || table.is_suspect(slot),
+            |slot| {
+                let not_now = table.is_suspect(slot) || table.addr(slot) == table.addr(ME);
+                table.id(slot) == target || not_now
+            },
             &mut helpers,
         );
         // Part of the time is the ways there and back: the nack must still find us waiting.
@@ -204,13 +233,17 @@ impl Node {
         if meant {
             let probe = self.probes.end(ack.seq).expect("looked up above");
             self.stats.probes_acked += 1;
-            if let Some(slot) = self.table.find(sender) {
+            // A repeated ping does not say which one was answered (Karn 1987).
+            if let (Some(slot), false) = (self.table.find(sender), probe.repeated) {
                 self.table.measured(slot, now.mono.since(probe.sent));
             }
             if probe.target == anyone {
                 self.seed_answered(from, sender);
             }
             self.probe_succeeded(&probe, now, out);
+            if probe.purpose == Purpose::Recontact {
+                self.found_again(sender, from, ack.prints, now, out);
+            }
         }
         self.compare(sender, from, ack.prints, now, out);
     }

@@ -135,6 +135,15 @@ impl Node {
         }
     }
 
+    /// A member that was lost, or a seed, answers with another fingerprint: no need to wait whether
+    /// rumours close that.
+    pub(super) fn found_again(&mut self, peer: NodeId, addr: SocketAddr, theirs: Prints, now: Now, out: &mut Outbox) {
+        let differs = theirs.members != self.table.fingerprint().low();
+        if self.config.anti_entropy && differs && self.sessions.members_after <= now.mono {
+            self.open_members(peer, addr, now.mono, out);
+        }
+    }
+
     pub(super) fn run_sessions(&mut self, now: Now, out: &mut Outbox) {
         if self.sessions.gap.as_ref().is_some_and(|g| g.check_at <= now.mono) {
             let gap = self.sessions.gap.take().expect("checked above");

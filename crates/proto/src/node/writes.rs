@@ -401,6 +401,13 @@ impl Node {
         self.writes.member_changes.clear();
     }
 
+    /// An own write of this key is on its way to the disk and beats what memory still shows: it
+    /// must not be overwritten there.
+    fn overtaken(&self, entry: &Entry) -> bool {
+        let same = |e: &&Entry| e.key == entry.key && e.keyspace == entry.keyspace;
+        self.writes.pending.iter().flat_map(|p| &p.entries).filter(same).any(|own| own.beats(entry))
+    }
+
     /// Everything that this step changed goes to disk in one transaction: entries with the vector
     /// that covers them.
     pub(super) fn flush_disk(&mut self, _now: Time, out: &mut Outbox) {
@@ -412,7 +419,9 @@ impl Node {
         }
         let (entries, origins) = self.store.take_dirty();
         let mut changes: Vec<Change> = std::mem::take(&mut self.writes.member_changes).into_iter().collect();
-        changes.extend(entries.iter().map(|&slot| disk::entry_change(&self.store.kept(slot).entry, &self.key)));
+        let on_disk = entries.iter().map(|&slot| &self.store.kept(slot).entry);
+        let changed = on_disk.filter(|entry| !self.overtaken(entry));
+        changes.extend(changed.map(|entry| disk::entry_change(entry, &self.key)));
         for origin in origins {
             // Own writes under way are on disk already, with the vector that covers them.
             if origin == self.id && !self.writes.pending.is_empty() {
