@@ -292,3 +292,19 @@ fn a_verdict_keeps_its_evidence() {
     }
     assert!(world.violations().is_empty(), "{:?}", world.violations());
 }
+
+/// A tenth of the cluster killed at once is known to all, and nobody else is declared failed.
+#[test]
+fn a_tenth_killed_at_once_is_known_to_all() {
+    let n = 200;
+    let mut world = World::converged(15, WorldConfig::default(), n, &Config::lan());
+    world.run_for(secs(5));
+    for victim in (0..n).step_by(10) {
+        world.crash(victim);
+    }
+    let took = world.run_while(secs(60), ms(50), |w| !w.all_see_alive(n - n / 10));
+    println!("{} of {n} killed at once: known to all after {took:?}", n / 10);
+    assert!(took.is_some_and(|t| t <= secs(10)), "{took:?} {:?}", counts(&world));
+    world.run_for(secs(20));
+    assert_eq!(world.seen().counts.false_failed, 0);
+}

@@ -51,3 +51,25 @@ fn one_member_wrongly_down_is_back_within_three_rounds() {
     println!("wrongly down member back to all of {n} after at most {slowest:?}");
     assert!(slowest <= Duration::from_secs(3));
 }
+
+/// J4 at size (a thousand with `SOAK=1`): the heal is no storm and takes no longer.
+#[test]
+fn a_large_cluster_split_in_half_heals_as_fast() {
+    let n = if tidings_sim::scenario::soak() { 1000 } else { 300 };
+    let config = WorldConfig { checks: false, ..WorldConfig::default() };
+    let mut world = World::converged(5, config, n, &Config::lan());
+    world.run_for(Duration::from_secs(3));
+    world.split_off(0..n / 2);
+    world.run_for(Duration::from_secs(120));
+    world.net.heal();
+    let before: Vec<_> = (0..n).map(|h| world.traffic(h)).collect();
+    let every = Duration::from_millis(50);
+    let healed = world.run_while(Duration::from_secs(60), every, |w| !w.all_see_alive(n));
+    let busiest = (0..n).map(|h| {
+        let t = world.traffic(h) - before[h];
+        t.bytes_sent + t.bytes_received + t.stream_bytes_sent + t.stream_bytes_received
+    });
+    let busiest = busiest.max().unwrap();
+    println!("{n} nodes, 500 against 500: healed after {healed:?}, busiest node {busiest} bytes");
+    assert!(healed.is_some_and(|t| t <= Duration::from_secs(3)), "{:?}", counts(&world));
+}

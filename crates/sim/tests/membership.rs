@@ -448,3 +448,21 @@ fn an_absurd_incarnation_is_refused() {
     assert!(world.all_see_alive(6), "{:?}", counts(&world));
     assert!(world.up().all(|h| world.view(h).member_by_id(facts.id).unwrap().incarnation < 100));
 }
+
+/// All join one seed at once: everybody knows everybody, with no straggler.
+#[test]
+fn four_hundred_join_one_seed_at_once() {
+    let n = 400;
+    let mut world = World::new(46, WorldConfig::default());
+    for i in 0..n {
+        world.add_node(&format!("n{i}"), Config::lan());
+    }
+    for i in 1..n {
+        world.join(i, &[0]);
+    }
+    let took = world.run_while(secs(60), ms(50), |w| !w.all_see_alive(n));
+    println!("{n} join at once: all know all after {took:?}");
+    assert!(took.is_some_and(|t| t <= secs(5)), "{took:?} {:?}", counts(&world));
+    assert_eq!(world.seen().counts.of(MemberChange::Failed), 0);
+    settle(&mut world, secs(10));
+}
