@@ -1,0 +1,27 @@
+# Two verbs for checks: `verify` never writes, `fix` does. CI runs `make test`, as you do.
+.PHONY: demo test verify fix bench soak build
+
+CARGO ?= cargo
+
+demo: build                 ## five agents on loopback: a key spreads, a node dies and returns
+	./target/release/tidings demo
+
+build:
+	$(CARGO) build --release --locked -p tidings-agent
+
+test:                       ## everything that must hold, in under ten minutes on two cores
+	$(CARGO) test --workspace --locked
+
+verify:                     ## formatting and lints; writes nothing
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+fix:                        ## formats and applies what clippy can
+	$(CARGO) fmt --all
+	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+
+bench: build                ## a real Serf cluster and ours on the same work (needs root, serf, nft)
+	./bench/run
+
+soak:                       ## the full counts: 10,000 nodes, 10^6 schedules, 100 kills
+	SOAK=1 $(CARGO) test --release --workspace --locked -- --nocapture --test-threads 1
