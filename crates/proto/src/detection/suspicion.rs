@@ -138,10 +138,10 @@ impl Suspicions {
         self.attention = self.attention.min(at);
     }
 
-    /// Recomputes when to look next.
-    pub fn schedule(&mut self, terms: impl Fn(Slot) -> Terms) {
-        let next = |(&slot, s): (&Slot, &Suspicion)| s.deadline(&terms(slot)).min(s.solicit_at);
-        self.attention = self.open.iter().map(next).min().unwrap_or(Time::NEVER);
+    /// Recomputes when to look next, not before `soonest`.
+    pub fn schedule(&mut self, terms: &Terms, soonest: Time) {
+        let next = |s: &Suspicion| s.deadline(terms).min(s.solicit_at).max(soonest);
+        self.attention = self.open.values().map(next).min().unwrap_or(Time::NEVER);
     }
 
     /// A pause of this process: nothing is decided before `at`.

@@ -80,12 +80,15 @@ impl Node {
         for (accuser, cause) in accusers.iter() {
             news |= suspicion.accusers.add(accuser, cause);
         }
+        if !news {
+            return;
+        }
         if suspicion.refused.is_none() && suspicion.accusers.refusals() > 0 {
             suspicion.refused = Some(now.mono);
         }
         let accusers = suspicion.accusers.clone();
         let enough = self.config.suspicion_confirmations + 1;
-        if news && accusers.len() <= enough.max(self.config.accusers_required) {
+        if accusers.len() <= enough.max(self.config.accusers_required) {
             self.tell(Topic::Accusation, u64::from(slot), now.mono);
         }
         if let Some(case) = self.cases.get_mut(&self.table.id(slot)) {
@@ -210,7 +213,9 @@ impl Node {
                 self.bear_witness(slot, now, out);
             }
         }
-        self.suspicions.schedule(|_| terms);
+        // Many open suspicions are looked at together, not one by one.
+        let soonest = now.mono + self.config.probe_period / 50;
+        self.suspicions.schedule(&terms, soonest);
     }
 
     fn decide(&mut self, slot: Slot, terms: &Terms, now: Now, out: &mut Outbox) {
