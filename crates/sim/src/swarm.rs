@@ -131,9 +131,14 @@ pub fn run_options(options: Options) -> Result<World, Box<Broken>> {
 /// One node in one line, as it was at the end.
 fn portrait(world: &World, host: usize) -> String {
     let (view, stats) = (world.view(host), world.node(host).stats());
+    let mut members: Vec<String> = view
+        .members()
+        .map(|m| format!("{}/{:?}/{}@{}", m.name, m.id, m.status.as_str(), m.incarnation))
+        .collect();
+    members.sort();
     format!(
         "{} {:?} counts {:?} synced {} left {} health {} seeds {:?} seed contacts {} sessions {}+{} \
-         requests {} failed {}",
+         requests {} failed {} prints {:x?} members {}",
         world.name(host),
         world.id(host),
         view.counts(),
@@ -146,6 +151,8 @@ fn portrait(world: &World, host: usize) -> String {
         stats.state_sessions,
         stats.requests_sent,
         stats.requests_failed,
+        view.fingerprints(),
+        members.join(" "),
     )
 }
 

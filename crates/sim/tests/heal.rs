@@ -70,6 +70,6 @@ fn a_large_cluster_split_in_half_heals_as_fast() {
         t.bytes_sent + t.bytes_received + t.stream_bytes_sent + t.stream_bytes_received
     });
     let busiest = busiest.max().unwrap();
-    println!("{n} nodes, 500 against 500: healed after {healed:?}, busiest node {busiest} bytes");
+    println!("{n} nodes split in half: healed after {healed:?}, busiest node {busiest} bytes");
     assert!(healed.is_some_and(|t| t <= Duration::from_secs(3)), "{:?}", counts(&world));
 }

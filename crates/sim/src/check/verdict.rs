@@ -48,7 +48,8 @@ impl Verdicts {
         }
         let distinct: BTreeSet<&str> =
             evidence.accusers.iter().map(|(who, _)| who.as_str()).collect();
-        let others = before.min(after).saturating_sub(1);
+        // Before, the subject counted as alive too.
+        let others = before.saturating_sub(2).min(after.saturating_sub(1));
         let required = view.config().accusers_required.min(others).max(1);
         (distinct.len() < required).then(|| {
             let (name, n) = (&member.name, distinct.len());
