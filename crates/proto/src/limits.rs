@@ -54,3 +54,7 @@ pub const FORGOTTEN_MAX: usize = 8192;
 pub const SEEDS_MAX: usize = 64;
 /// Peers whose apply order position is remembered. More: the oldest is forgotten and walked anew.
 pub const CURSORS_MAX: usize = 256;
+/// Senders whose events are remembered. More: events of further ones are dropped and counted.
+pub const EVENT_ORIGINS_MAX: usize = 100_000;
+/// Writers that a version vector tells apart. More: entries of further ones are counted holes.
+pub const VECTOR_ORIGINS_MAX: usize = 100_000;

@@ -188,6 +188,10 @@ impl VersionVector {
         self.origins.values().any(Applied::has_holes)
     }
 
+    pub fn knows(&self, origin: NodeId) -> bool {
+        self.origins.contains_key(&origin)
+    }
+
     pub fn len(&self) -> usize {
         self.origins.len()
     }

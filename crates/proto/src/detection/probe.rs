@@ -1,6 +1,5 @@
 //! Decides the life of one probe: when it escalates, when it ends, and what it has found.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -49,10 +48,10 @@ pub struct Probe {
     pub stream: Option<RequestId>,
 }
 
-/// The probes in flight, by sequence number; at most [`PROBES_MAX`].
+/// The probes in flight, oldest first; at most [`PROBES_MAX`], mostly one.
 #[derive(Debug, Default)]
 pub struct Probes {
-    in_flight: BTreeMap<u32, Probe>,
+    in_flight: Vec<(u32, Probe)>,
     next_seq: u32,
 }
 
@@ -63,33 +62,34 @@ impl Probes {
             return None;
         }
         self.next_seq = self.next_seq.wrapping_add(1);
-        self.in_flight.insert(self.next_seq, probe);
+        self.in_flight.push((self.next_seq, probe));
         Some(self.next_seq)
     }
 
     pub fn get_mut(&mut self, seq: u32) -> Option<&mut Probe> {
-        self.in_flight.get_mut(&seq)
+        self.in_flight.iter_mut().find(|(s, _)| *s == seq).map(|(_, p)| p)
     }
 
     pub fn end(&mut self, seq: u32) -> Option<Probe> {
-        self.in_flight.remove(&seq)
+        let at = self.in_flight.iter().position(|(s, _)| *s == seq)?;
+        Some(self.in_flight.remove(at).1)
     }
 
     pub fn by_stream(&self, id: RequestId) -> Option<u32> {
-        self.in_flight.iter().find(|(_, p)| p.stream == Some(id)).map(|(&seq, _)| seq)
+        self.in_flight.iter().find(|(_, p)| p.stream == Some(id)).map(|(seq, _)| *seq)
     }
 
     pub fn by_addr(&self, addr: SocketAddr) -> Option<u32> {
-        self.in_flight.iter().find(|(_, p)| p.addr == addr).map(|(&seq, _)| seq)
+        self.in_flight.iter().find(|(_, p)| p.addr == addr).map(|(seq, _)| *seq)
     }
 
     pub fn probing(&self, target: NodeId, purpose: Purpose) -> bool {
-        self.in_flight.values().any(|p| p.target == target && p.purpose == purpose)
+        self.in_flight.iter().any(|(_, p)| p.target == target && p.purpose == purpose)
     }
 
     /// The first probe whose timer is due, and which one it is.
     pub fn due(&self, now: Time) -> Option<(u32, Timer)> {
-        self.in_flight.iter().find_map(|(&seq, p)| {
+        self.in_flight.iter().find_map(|&(seq, ref p)| {
             if p.ends_at <= now {
                 Some((seq, Timer::End))
             } else if !p.escalated && p.timeout_at <= now {
@@ -101,11 +101,11 @@ impl Probes {
     }
 
     pub fn next_deadline(&self) -> Time {
-        let next = |p: &Probe| {
+        let next = |(_, p): &(u32, Probe)| {
             let timeout = if p.escalated { Time::NEVER } else { p.timeout_at };
             timeout.min(p.repeat_at).min(p.ends_at)
         };
-        self.in_flight.values().map(next).min().unwrap_or(Time::NEVER)
+        self.in_flight.iter().map(next).min().unwrap_or(Time::NEVER)
     }
 
     /// Ends every probe without a finding: the process stood still while they waited (row I6).

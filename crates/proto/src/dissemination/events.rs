@@ -10,7 +10,7 @@ use crate::base::hash::{Fingerprint, HashKey, domain};
 use crate::base::id::NodeId;
 use crate::base::time::Time;
 use crate::limits::{
-    EVENT_NAME_BYTES_MAX, EVENT_PAYLOAD_BYTES_MAX, EVENTS_WAITING_MAX, NAME_BYTES_MAX,
+    EVENT_NAME_BYTES_MAX, EVENT_ORIGINS_MAX, EVENT_PAYLOAD_BYTES_MAX, EVENTS_WAITING_MAX, NAME_BYTES_MAX,
 };
 use crate::wire::codec::{
     DecodeError, Decoded, Reader, put_bytes, put_id, put_u32, put_u64, put_varint,
@@ -153,6 +153,9 @@ impl EventLog {
     /// Takes an event off the wire. `complete` says that the other end has none before it, as in a
     /// session: what is missing in between has expired.
     pub fn receive(&mut self, event: StoredEvent, complete: bool) -> Received {
+        if self.origins.len() >= EVENT_ORIGINS_MAX && !self.origins.contains_key(&event.origin) {
+            return Received::Full;
+        }
         let origin = self.origins.entry(event.origin).or_default();
         if event.seq <= origin.head || origin.waiting.contains_key(&event.seq) && !complete {
             return Received::Duplicate;
@@ -181,7 +184,8 @@ impl EventLog {
     /// A peer's session ended with this head: what it did not hand over any more has expired.
     /// Returns events that no longer need to wait.
     pub fn skip_to(&mut self, origin: NodeId, head: u64) -> Vec<Arc<StoredEvent>> {
-        if self.head(origin) >= head {
+        let full = self.origins.len() >= EVENT_ORIGINS_MAX && !self.origins.contains_key(&origin);
+        if full || self.head(origin) >= head {
             return Vec::new();
         }
         self.deliver(origin, head)

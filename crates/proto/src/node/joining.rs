@@ -22,6 +22,7 @@ use crate::wire::packet;
 const JOIN_DEADLINE: Duration = Duration::from_millis(3800);
 const JOIN_REQUEST_TIMEOUT: Duration = Duration::from_millis(3000);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+const FIRST_RETRY_AFTER: Duration = Duration::from_millis(125);
 /// Addresses tried at once; the others have their turn at the next retry.
 const PARALLEL_MAX: usize = 8;
 /// Attempts under way. More: refused.
@@ -40,6 +41,7 @@ struct Attempt {
     addrs: Vec<SocketAddr>,
     turn: usize,
     retry: bool,
+    tries: u32,
     /// Requests under way.
     open: usize,
     /// When to give up (`retry` false) or to try again (`retry` true, nothing under way).
@@ -59,6 +61,13 @@ enum Refusal {
     Identity = 3,
 }
 
+impl Attempt {
+    /// Nodes that start together find each other quickly, a lone one does not hammer.
+    fn pause(&self) -> Duration {
+        (FIRST_RETRY_AFTER * (1 << self.tries.min(6))).min(RETRY_AFTER)
+    }
+}
+
 impl Joins {
     /// Members remembered from an earlier life, or seeds of the configuration.
     pub(super) fn rejoin(&mut self, addrs: Vec<SocketAddr>, now: Time) {
@@ -71,7 +80,7 @@ impl Joins {
         self.next_id += 1;
         let failure = (addrs.first().copied(), JoinFailure::Timeout);
         let id = self.next_id;
-        self.attempts.push(Attempt { id, command, addrs, turn: 0, retry, open: 0, at, failure });
+        self.attempts.push(Attempt { id, command, addrs, turn: 0, retry, tries: 0, open: 0, at, failure });
         id
     }
 
@@ -162,8 +171,9 @@ impl Node {
         let targets: Vec<SocketAddr> =
             (0..n.min(PARALLEL_MAX)).map(|i| attempt.addrs[(turn + i) % n]).collect();
         attempt.turn = (turn + targets.len()) % n;
+        attempt.tries += 1;
         if attempt.retry {
-            attempt.at = now + RETRY_AFTER;
+            attempt.at = now + attempt.pause();
         }
         for addr in targets {
             self.send_join(id, addr, out);
@@ -188,7 +198,7 @@ impl Node {
         attempt.open = attempt.open.saturating_sub(1);
         attempt.failure = (Some(addr), reason);
         if attempt.retry {
-            attempt.at = attempt.at.max(now + RETRY_AFTER / 2);
+            attempt.at = attempt.at.max(now + attempt.pause() / 2);
         } else if attempt.open == 0 {
             self.give_up(id, out);
         }

@@ -294,6 +294,11 @@ impl Node {
 
     /// Before the numbers of this life are durable nothing may leave but a refusal.
     fn too_early(&mut self, input: Input<'_>, out: &mut Outbox) {
+        if let Input::Request { id, .. } = input {
+            // Empty, so that whoever asks may ask again instead of waiting.
+            let start = self.begin(out);
+            return self.respond(id, start, out);
+        }
         if let Input::Command { id, command } = input {
             if let Command::Join { addrs, retry: true } = command {
                 self.remember_seeds(&addrs);

@@ -16,7 +16,7 @@ use crate::base::time::{Now, Time};
 use crate::detection::message::{Ping, Prints};
 use crate::dissemination::events::StoredEvent;
 use crate::io::{Alarm, Event, JoinFailure, Outbox, Output, RequestError, RequestId};
-use crate::limits::{CURSORS_MAX, PAGE_BYTES, REQUESTS_MAX, STREAM_BYTES_MAX};
+use crate::limits::{CURSORS_MAX, MEMBERS_MAX, PAGE_BYTES, REQUESTS_MAX, STREAM_BYTES_MAX};
 use crate::membership::record::{Precedence, Record};
 use crate::membership::table::{Slot, bucket_of};
 use crate::state::entry::{Advert, Entry};
@@ -365,6 +365,9 @@ impl Node {
             match kind {
                 kind::MEMBER => {
                     let record = Record::decode(body)?;
+                    if sent.len() >= MEMBERS_MAX {
+                        return Err(DecodeError::TooLong("member session"));
+                    }
                     sent.insert(record.id, record.precedence());
                     self.stats.session_records_received += 1;
                     self.apply_record(&record, Via::Session, now, out);
@@ -572,7 +575,7 @@ impl Node {
         }
     }
 
-    fn respond(&mut self, id: RequestId, start: usize, out: &mut Outbox) {
+    pub(super) fn respond(&mut self, id: RequestId, start: usize, out: &mut Outbox) {
         packet::seal(&mut out.bytes, start, &self.key);
         let bytes = start..out.bytes.len();
         self.stats.stream_bytes_sent += bytes.len() as u64;

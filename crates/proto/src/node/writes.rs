@@ -197,11 +197,13 @@ impl Node {
     fn publish(&mut self, command: CommandId, entries: Vec<Entry>, now: Now, out: &mut Outbox) {
         let dots = entries.iter().map(|e| e.dot).collect();
         let stamp = entries.first().map_or(Hlc(0), |e| e.stamp);
+        let conflicts = self.store.conflicts;
         for entry in entries {
             if let Applied::Won(slot) = self.store.apply_durable(entry) {
                 self.entry_won(slot, Via::Rumour(self.id), now, out);
             }
         }
+        self.stats.conflicts_discarded += self.store.conflicts - conflicts;
         reply(out, command, Ok(Reply::Written { dots, stamp }));
     }
 

@@ -9,7 +9,7 @@ use super::entry::{Entry, Superseded};
 use crate::base::clocks::{Dot, VersionVector};
 use crate::base::hash::{Fingerprint, HashKey, domain};
 use crate::base::id::NodeId;
-use crate::limits::{ENTRIES_MAX, KEYSPACES_MAX};
+use crate::limits::{ENTRIES_MAX, KEYSPACES_MAX, VECTOR_ORIGINS_MAX};
 
 /// Where an entry sits; stable while the key exists, which is for ever.
 pub type EntrySlot = u32;
@@ -141,6 +141,9 @@ impl Store {
     pub fn join(&mut self, prefixes: &[(NodeId, u64)], won: &mut dyn FnMut(EntrySlot)) {
         self.release_groups(prefixes, won);
         for &(origin, upto) in prefixes {
+            if self.vector.len() >= VECTOR_ORIGINS_MAX && !self.vector.knows(origin) {
+                continue;
+            }
             let before = self.vector.upto(origin);
             self.vector.join_origin(origin, upto);
             self.vector_moved(origin, before);
@@ -246,6 +249,10 @@ impl Store {
     }
 
     pub fn has_room(&self, entry: &Entry) -> bool {
+        let writers = self.vector.len() + entry.superseded.ranges().count() + 1;
+        if writers > VECTOR_ORIGINS_MAX && !self.vector.knows(entry.dot.origin) {
+            return false;
+        }
         match self.keyspaces.get(&entry.keyspace) {
             Some(keys) => self.entries.len() < ENTRIES_MAX || keys.contains_key(&entry.key),
             None => self.keyspaces.len() < KEYSPACES_MAX && self.entries.len() < ENTRIES_MAX,
@@ -325,6 +332,9 @@ impl Store {
 
     fn cover_superseded(&mut self, superseded: &Superseded) {
         for (origin, from, to) in superseded.ranges() {
+            if self.vector.len() >= VECTOR_ORIGINS_MAX && !self.vector.knows(origin) {
+                continue;
+            }
             let before = self.vector.upto(origin);
             self.vector.add_range(origin, from, to);
             self.vector_moved(origin, before);
