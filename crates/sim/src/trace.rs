@@ -220,6 +220,10 @@ fn describe_output(item: &Output) -> String {
         Output::Response { id, bytes } => format!("response {} of {}", id.0, bytes.len()),
         Output::Persist(p) => format!("persist {} with {} changes", p.seq, p.changes.len()),
         Output::Reply { result, .. } => format!("reply {result:?}"),
+        Output::Event(Event::Member { change, member }) => {
+            let (id, status) = (member.id, member.status.as_str());
+            format!("{} {} {id:?} {status} inc={}", change.as_str(), member.name, member.incarnation)
+        }
         Output::Event(event) => describe_event(event),
     }
 }

@@ -553,7 +553,8 @@ impl World {
         if self.config.checks {
             let h = &self.hosts[host];
             let view = h.node.as_ref().expect("an event comes from a running node").view();
-            self.watch.event(host, h.life, self.now, event, &view);
+            let mono = h.clock.mono(self.now);
+            self.watch.event(host, h.life, self.now, mono, event, &view);
         }
         if let Event::Alarm(Alarm::IdentityTaken { id }) = event
             && *id == self.hosts[host].id

@@ -1,7 +1,8 @@
 //! Decides how many random scenarios a test run takes, and which seeds always run.
 //!
 //! A failure prints one line; `SEED=n cargo test -p tidings-sim --test swarm -- --exact replay
-//! --nocapture` shows that run with its options and its text. `SEEDS=n` sets how many.
+//! --nocapture` shows that run with its options and its text. `TEXT=1`
+//! adds every input and output. `SEEDS=n` sets how many scenarios are drawn.
 
 use tidings_proto::base::rng::Rng;
 use tidings_sim::scenario::soak;
@@ -29,7 +30,8 @@ fn random_scenarios_break_no_rule_and_converge() {
 #[test]
 fn replay() {
     let Some(seed) = std::env::var("SEED").ok().and_then(|s| s.parse().ok()) else { return };
-    let options = Options { text: Text::Events, ..Options::draw(seed) };
+    let text = if std::env::var_os("TEXT").is_some() { Text::All } else { Text::Events };
+    let options = Options { text, ..Options::draw(seed) };
     println!("{options:#?}");
     match run_options(options) {
         Ok(world) => println!("seed {seed} breaks no rule; trace {:032x}", world.trace_hash()),

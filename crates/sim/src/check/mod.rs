@@ -55,6 +55,7 @@ impl Watch {
         host: usize,
         life: u64,
         at: Time,
+        mono: Time,
         event: &Event,
         view: &View<'_>,
     ) {
@@ -62,7 +63,7 @@ impl Watch {
         self.note(at, host, found);
         let found = self.sequence.event(host, life, event);
         self.note(at, host, found);
-        let found = self.verdicts.event(host, life, at, event, view);
+        let found = self.verdicts.event(host, life, at, mono, event, view);
         self.note(at, host, found);
         self.acknowledged.event(host, at, event);
     }

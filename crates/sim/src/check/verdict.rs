@@ -1,6 +1,6 @@
 //! Rule 5: a confirmed verdict has at least the required number of distinct accusers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tidings_proto::io::{Event, MemberChange};
 use tidings_proto::{Time, View};
@@ -26,6 +26,7 @@ impl Verdicts {
         host: usize,
         life: u64,
         at: Time,
+        mono: Time,
         event: &Event,
         view: &View<'_>,
     ) -> Option<String> {
@@ -41,19 +42,21 @@ impl Verdicts {
             return None;
         }
         let evidence = view.evidence(member.id)?;
-        if !matches!(evidence.outcome, "verdict" | "told")
-            || evidence.incarnation != member.incarnation
-        {
+        if !matches!(evidence.outcome, "verdict" | "told") || evidence.decided != Some(mono) {
             return None; // replaced by its next life, or ended by itself
         }
-        let distinct: BTreeSet<&str> =
-            evidence.accusers.iter().map(|(who, _)| who.as_str()).collect();
+        // Distinct by identity in the core; two lives of one name show alike here.
+        let accusers = evidence.accusers.len();
         // Before, the subject counted as alive too.
         let others = before.saturating_sub(2).min(after.saturating_sub(1));
         let required = view.config().accusers_required.min(others).max(1);
-        (distinct.len() < required).then(|| {
-            let (name, n) = (&member.name, distinct.len());
-            format!("rule 5: {name} was declared failed by {n} of {required} accusers")
+        (accusers < required).then(|| {
+            let (name, n, how) = (&member.name, accusers, evidence.outcome);
+            format!(
+                "rule 5: {name} {:?} was declared failed by {n} of {required} accusers ({how}, {} \
+                 alive before and {} after)",
+                member.id, alive.before, alive.after
+            )
         })
     }
 }
