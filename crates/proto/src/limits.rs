@@ -5,6 +5,8 @@
 pub const KEY_BYTES_MAX: usize = 512;
 /// A value. Longer: refused at the write.
 pub const VALUE_BYTES_MAX: usize = 512 * 1024;
+/// Fields of later versions in an entry, kept and forwarded. Longer: the packet is malformed.
+pub const ENTRY_EXTRA_BYTES_MAX: usize = 4096;
 /// A keyspace name. Longer: refused at the write.
 pub const KEYSPACE_BYTES_MAX: usize = 64;
 /// Keyspaces of one node. More: the write is refused; a remote entry is a counted hole.
@@ -55,6 +57,10 @@ pub const SEEDS_MAX: usize = 64;
 /// Peers whose apply order position is remembered. More: the oldest is forgotten and walked anew.
 pub const CURSORS_MAX: usize = 256;
 /// Senders whose events are remembered. More: events of further ones are dropped and counted.
-pub const EVENT_ORIGINS_MAX: usize = 100_000;
+pub const EVENT_ORIGINS_MAX: usize = 20_000;
 /// Writers that a version vector tells apart. More: entries of further ones are counted holes.
-pub const VECTOR_ORIGINS_MAX: usize = 100_000;
+pub const VECTOR_ORIGINS_MAX: usize = 20_000;
+/// Events kept in all windows together. More: further ones are dropped and counted.
+pub const EVENTS_KEPT_MAX: usize = 131_072;
+/// Members under one name, lives that are over included. More: refused and counted.
+pub const NAMESAKES_MAX: usize = 64;

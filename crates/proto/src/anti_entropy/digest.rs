@@ -86,7 +86,7 @@ pub fn put_pairs(out: &mut Vec<u8>, pairs: &[(NodeId, u64)]) {
 
 fn read_pairs(r: &mut Reader<'_>, what: &'static str) -> Decoded<Pairs> {
     let n = r.count(MEMBERS_MAX, 17, what)?;
-    (0..n).map(|_| Ok((r.id(what)?, r.varint(what)?))).collect()
+    (0..n).map(|_| Ok((r.id(what)?, r.seq(what)?))).collect()
 }
 
 /// What a node has applied, all in one.
@@ -188,10 +188,11 @@ impl DeltaEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::codec::SEQ_MAX;
     use proptest::prelude::*;
 
     fn pairs() -> impl Strategy<Value = Pairs> {
-        proptest::collection::vec((any::<u128>().prop_map(NodeId::from_u128), any::<u64>()), 0..5)
+        proptest::collection::vec((any::<u128>().prop_map(NodeId::from_u128), 0..SEQ_MAX), 0..5)
     }
 
     fn body(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {

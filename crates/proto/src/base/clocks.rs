@@ -12,8 +12,14 @@ use super::id::NodeId;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hlc(pub u64);
 
+/// The latest wall time of a stamp, in the year 6429: half of the range, so that there is always
+/// room above a stamp for the writes that replace it.
+pub const WALL_MS_MAX: u64 = (1 << 47) - 1;
+
 impl Hlc {
+    /// A wall clock beyond [`WALL_MS_MAX`] counts as that.
     pub const fn new(wall_ms: u64, counter: u16) -> Hlc {
+        let wall_ms = if wall_ms > WALL_MS_MAX { WALL_MS_MAX } else { wall_ms };
         Hlc(wall_ms << 16 | counter as u64)
     }
 

@@ -121,7 +121,7 @@ impl Accusation {
         let mut r = Reader::new(body);
         Ok(Accusation {
             subject: r.id("subject")?,
-            incarnation: r.varint("incarnation")?,
+            incarnation: r.seq("incarnation")?,
             accusers: Accusers::decode(&mut r)?,
         })
     }

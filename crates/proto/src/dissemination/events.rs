@@ -10,7 +10,8 @@ use crate::base::hash::{Fingerprint, HashKey, domain};
 use crate::base::id::NodeId;
 use crate::base::time::Time;
 use crate::limits::{
-    EVENT_NAME_BYTES_MAX, EVENT_ORIGINS_MAX, EVENT_PAYLOAD_BYTES_MAX, EVENTS_WAITING_MAX, NAME_BYTES_MAX,
+    EVENT_NAME_BYTES_MAX, EVENT_ORIGINS_MAX, EVENT_PAYLOAD_BYTES_MAX, EVENTS_KEPT_MAX, EVENTS_WAITING_MAX,
+    NAME_BYTES_MAX,
 };
 use crate::wire::codec::{
     DecodeError, Decoded, Reader, put_bytes, put_id, put_u32, put_u64, put_varint,
@@ -52,8 +53,8 @@ impl StoredEvent {
     pub fn decode(body: &[u8], key: &HashKey, now: Time) -> Decoded<Option<StoredEvent>> {
         let mut r = Reader::new(body);
         let origin = r.id("event origin")?;
-        let seq = r.varint("event seq")?;
-        let previous = r.varint("previous event")?;
+        let seq = r.seq("event seq")?;
+        let previous = r.seq("previous event")?;
         if seq == 0 || previous >= seq {
             return Err(DecodeError::Invalid("event seq"));
         }
@@ -99,6 +100,8 @@ pub struct EventLog {
     /// Over the (sender, last delivered) pairs: part of the state fingerprint.
     print: Fingerprint,
     waiting: usize,
+    /// Events in all windows.
+    kept: usize,
     /// The newest arrivals, numbered for the rumour queue.
     recent: VecDeque<Arc<StoredEvent>>,
     recent_base: u64,
@@ -136,6 +139,7 @@ impl EventLog {
             origins: BTreeMap::new(),
             print: Fingerprint::default(),
             waiting: 0,
+            kept: 0,
             recent: VecDeque::new(),
             recent_base: 0,
         }
@@ -153,7 +157,8 @@ impl EventLog {
     /// Takes an event off the wire. `complete` says that the other end has none before it, as in a
     /// session: what is missing in between has expired.
     pub fn receive(&mut self, event: StoredEvent, complete: bool) -> Received {
-        if self.origins.len() >= EVENT_ORIGINS_MAX && !self.origins.contains_key(&event.origin) {
+        let known = self.origins.contains_key(&event.origin);
+        if self.kept >= EVENTS_KEPT_MAX || !known && self.origins.len() >= EVENT_ORIGINS_MAX {
             return Received::Full;
         }
         let origin = self.origins.entry(event.origin).or_default();
@@ -229,6 +234,7 @@ impl EventLog {
         for origin in self.origins.values_mut() {
             while origin.window.front().is_some_and(|e| now.since(e.born) > self.window) {
                 origin.window.pop_front();
+                self.kept -= 1;
             }
         }
     }
@@ -237,6 +243,7 @@ impl EventLog {
     pub fn forget(&mut self, origin: NodeId) {
         if let Some(gone) = self.origins.remove(&origin) {
             self.waiting -= gone.waiting.len();
+            self.kept -= gone.window.len();
             if gone.head > 0 {
                 self.print -= print_of(&self.key, origin, gone.head);
             }
@@ -258,8 +265,10 @@ impl EventLog {
             self.waiting -= 1;
             origin.head = event.seq;
             origin.window.push_back(event.clone());
+            self.kept += 1;
             if origin.window.len() > self.per_origin {
                 origin.window.pop_front();
+                self.kept -= 1;
             }
             delivered.push(event);
         }

@@ -69,6 +69,9 @@ impl Facts {
         }
         let mut r = Reader::new(bytes);
         let id = r.id("member id")?;
+        if id == NodeId::default() {
+            return Err(DecodeError::Invalid("member id")); // it means "anyone" in a probe
+        }
         let name = r.text(NAME_BYTES_MAX, "name")?;
         if name.is_empty() {
             return Err(DecodeError::Invalid("name"));
@@ -78,6 +81,9 @@ impl Facts {
         let accepted = r.hlc("accepted")?;
         let flags = r.u8("facts flags")?;
         let replaces = if flags & HAS_REPLACES != 0 { Some(r.id("replaces")?) } else { None };
+        if replaces == Some(id) {
+            return Err(DecodeError::Invalid("replaces"));
+        }
         let mut tags = BTreeMap::new();
         for _ in 0..r.count(TAGS_MAX, 2, "tags")? {
             let key = r.text(FACTS_BYTES_MAX, "tag")?;

@@ -110,7 +110,7 @@ impl<'a> Record<'a> {
     pub fn decode(body: &'a [u8]) -> Decoded<Record<'a>> {
         let mut r = Reader::new(body);
         let id = r.id("member id")?;
-        let incarnation = r.varint("incarnation")?;
+        let incarnation = r.seq("incarnation")?;
         let standing = Standing::read(r.u8("standing")?)?;
         let sum = r.u32("record checksum")?;
         let facts = r.bytes(FACTS_BYTES_MAX, "facts")?;

@@ -12,6 +12,7 @@ use crate::base::id::NodeId;
 use crate::base::rng::Rng;
 use crate::base::slots::SlotIndex;
 use crate::base::time::Time;
+use crate::limits::NAMESAKES_MAX;
 
 /// A member's place in the table. Valid until the member is forgotten.
 pub type Slot = u32;
@@ -255,12 +256,15 @@ impl Table {
         best
     }
 
+    /// Members of this name, at most [`NAMESAKES_MAX`].
     pub fn each_named(&self, name: &str, mut visit: impl FnMut(Slot)) {
+        let mut visited = 0;
         self.by_name.find(name_hash(name), |slot| {
             if &*self.facts(slot).name == name {
+                visited += 1;
                 visit(slot);
             }
-            false
+            visited >= NAMESAKES_MAX
         });
     }
 
@@ -529,6 +533,7 @@ mod tests {
     fn facts(id: u128) -> Arc<Facts> {
         let addr = "127.0.0.1:1".parse().unwrap();
         let name = format!("n{id}");
+        let id = id + 1; // 0 means anyone
         Arc::new(Facts::new(NodeId::from_u128(id << 100 | id), &name, addr, 1, Hlc(0), None, &BTreeMap::new()).unwrap())
     }
 

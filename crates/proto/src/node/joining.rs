@@ -41,6 +41,8 @@ struct Attempt {
     addrs: Vec<SocketAddr>,
     turn: usize,
     retry: bool,
+    /// Has named a former life already: once a try.
+    restated: bool,
     tries: u32,
     /// Requests under way.
     open: usize,
@@ -80,7 +82,7 @@ impl Joins {
         self.next_id += 1;
         let failure = (addrs.first().copied(), JoinFailure::Timeout);
         let id = self.next_id;
-        self.attempts.push(Attempt { id, command, addrs, turn: 0, retry, tries: 0, open: 0, at, failure });
+        self.attempts.push(Attempt { id, command, addrs, turn: 0, retry, restated: false, tries: 0, open: 0, at, failure });
         id
     }
 
@@ -172,6 +174,7 @@ impl Node {
             (0..n.min(PARALLEL_MAX)).map(|i| attempt.addrs[(turn + i) % n]).collect();
         attempt.turn = (turn + targets.len()) % n;
         attempt.tries += 1;
+        attempt.restated = false;
         if attempt.retry {
             attempt.at = now + attempt.pause();
         }
@@ -184,7 +187,7 @@ impl Node {
         let start = self.begin(out);
         put_frame(&mut out.bytes, kind::JOIN, |_| {});
         self.put_member(ME, &mut out.bytes);
-        let asked = Asked { ask: Ask::Join { attempt: id }, peer: None, addr };
+        let asked = Asked { ask: Ask::Join { attempt: id, cursor: 0 }, peer: None, addr };
         if self.ask(start, asked, JOIN_REQUEST_TIMEOUT, out).is_some()
             && let Some(attempt) = self.joins.get(id)
         {
@@ -248,6 +251,7 @@ impl Node {
     pub(super) fn join_answered(
         &mut self,
         attempt: u64,
+        cursor: u64,
         peer: NodeId,
         addr: SocketAddr,
         body: &[u8],
@@ -264,13 +268,16 @@ impl Node {
                 }
                 kind::MEMBERS_END => {
                     let end = MembersEnd::decode(body)?;
-                    let Some(cursor) = end.next else {
+                    let Some(next) = end.next else {
                         self.joined(attempt, peer, addr, now, out);
                         return Ok(());
                     };
+                    if next <= cursor {
+                        return Err(DecodeError::Invalid("member page"));
+                    }
                     let start = self.begin(out);
-                    MemberDigest { cursor, prints: vec![0] }.put(&mut out.bytes);
-                    let asked = Asked { ask: Ask::Join { attempt }, peer: Some(peer), addr };
+                    MemberDigest { cursor: next, prints: vec![0] }.put(&mut out.bytes);
+                    let asked = Asked { ask: Ask::Join { attempt, cursor: next }, peer: Some(peer), addr };
                     self.ask(start, asked, JOIN_REQUEST_TIMEOUT, out);
                     return Ok(());
                 }
@@ -284,7 +291,12 @@ impl Node {
         let mut r = Reader::new(body);
         let (reason, holder) = (r.u8("refusal")?, r.id("holder")?);
         let me = self.me().clone();
-        if reason == Refusal::Replaces as u8 && me.replaces != Some(holder) {
+        let lives_elsewhere = self
+            .table
+            .find(holder)
+            .is_some_and(|slot| self.table.is_live(slot) && self.table.addr(slot) != me.addr);
+        let first = self.joins.get(attempt).is_some_and(|a| !std::mem::replace(&mut a.restated, true));
+        if reason == Refusal::Replaces as u8 && first && !lives_elsewhere {
             // Name the old life and ask again, with the incarnation that says so.
             let restated = self.restate(&me.tags, Some(holder), now, out);
             if let Some(a) = self.joins.get(attempt) {

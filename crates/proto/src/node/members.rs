@@ -12,7 +12,9 @@ use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
 use crate::dissemination::queue::Topic;
 use crate::io::{Alarm, CommandError, CommandId, Event, Member, MemberChange, Outbox, Reply, Status};
-use crate::limits::{FACTS_BYTES_MAX, FORGOTTEN_MAX, MEMBERS_MAX, NAME_BYTES_MAX, SEEDS_MAX, TAGS_MAX};
+use crate::limits::{
+    FACTS_BYTES_MAX, FORGOTTEN_MAX, MEMBERS_MAX, NAME_BYTES_MAX, NAMESAKES_MAX, SEEDS_MAX, TAGS_MAX,
+};
 use crate::membership::facts::Facts;
 use crate::membership::names::holds_against;
 use crate::membership::record::{Precedence, Record, Standing, record_checksum};
@@ -41,6 +43,12 @@ impl Node {
             return;
         }
         let Some(facts) = self.read_facts(record) else { return };
+        let mut namesakes = 0;
+        self.table.each_named(&facts.name, |_| namesakes += 1);
+        if namesakes >= NAMESAKES_MAX {
+            self.stats.record_limit += 1;
+            return;
+        }
         if record.standing.is_live() {
             self.retire_replaced(&facts, now, out);
         }
@@ -69,6 +77,7 @@ impl Node {
         if via != Via::Joining {
             self.tell(Topic::Member, u64::from(slot), now.mono);
         }
+        self.retire_outlived(slot, now, out);
     }
 
     fn update_member(&mut self, slot: Slot, record: &Record<'_>, via: Via, now: Now, out: &mut Outbox) {
@@ -155,6 +164,21 @@ impl Node {
         if tell {
             self.tell(Topic::Member, u64::from(slot), now.mono);
         }
+        self.retire_outlived(slot, now, out);
+    }
+
+    /// A life that is gone while another live one has its name is over: it was taken over from.
+    pub(super) fn retire_outlived(&mut self, slot: Slot, now: Now, out: &mut Outbox) {
+        if self.table.is_live(slot) || self.table.standing(slot) == Standing::Retired {
+            return;
+        }
+        let mut outlived = false;
+        self.table.each_named(&self.table.facts(slot).name, |other| {
+            outlived |= other != slot && (other == ME || self.table.is_live(other));
+        });
+        if outlived {
+            self.change_standing(slot, Standing::Retired, now, out);
+        }
     }
 
     fn read_facts(&mut self, record: &Record<'_>) -> Option<Arc<Facts>> {
@@ -237,7 +261,11 @@ impl Node {
                 holder: self.table.id(holder),
                 loser: self.table.id(loser),
             };
-            self.emit_event(Event::Alarm(alarm), out);
+            if loser == ME {
+                self.emit_event(Event::Alarm(alarm), out);
+            } else {
+                self.alarm(alarm, now.mono, out);
+            }
             if loser == ME {
                 self.withdraw(now, out);
             }

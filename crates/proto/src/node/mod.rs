@@ -134,6 +134,8 @@ pub struct Node {
     deadline: Time,
     /// Alarms of one kind are raised at most once per period.
     alarm_after: Time,
+    /// The disk does not say any more which numbers were used: never start under this identity.
+    numbers_lost: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +167,11 @@ impl Node {
         let key = HashKey::for_cluster(&config.cluster);
         let mut store = Store::new(key, config.durable);
         let disk = disk::recover(&recovered.pairs, &mut store, &key);
+        // Numbers of an earlier life that cannot be read could be used again: only a new identity
+        // is safe (rule 7).
+        let numbers_lost = identity.replaces.is_none()
+            && !recovered.pairs.is_empty()
+            && (disk.reserved.is_none() || store.has_unknown_writes_of(identity.id));
         let reserved = disk.reserved.unwrap_or_default();
         let incarnation = reserved.incarnation + 1;
 
@@ -217,6 +224,7 @@ impl Node {
             stats: Stats::default(),
             deadline: Time::NEVER,
             alarm_after: Time::ZERO,
+            numbers_lost,
             config,
             key,
             facts,
@@ -328,6 +336,12 @@ impl Node {
 
     fn run_timers(&mut self, now: Now, out: &mut Outbox) {
         match self.phase {
+            Phase::Starting if self.numbers_lost => {
+                self.numbers_lost = false;
+                self.phase = Phase::Left;
+                out.items.push(Output::Event(Event::Alarm(Alarm::IdentityTaken { id: self.id })));
+                return;
+            }
             Phase::Starting => return self.retry_disk(now.mono, out),
             Phase::Left => return,
             Phase::Leaving { command, until } if until <= now.mono => {
@@ -402,16 +416,20 @@ impl Node {
 
     /// Keeps the reserved block ahead of what is used.
     fn reserve(&mut self, out: &mut Outbox) {
+        self.reserve_beyond(self.incarnation, out);
+    }
+
+    fn reserve_beyond(&mut self, incarnation: u64, out: &mut Outbox) {
         if !self.config.durable {
             return;
         }
         let w = &self.writes;
         let short = |used: u64, reserved: u64| used + RESERVED_BLOCK / 4 > reserved;
-        if !short(self.incarnation, w.asked.incarnation) && !short(w.next_event, w.asked.event) {
+        if !short(incarnation, w.asked.incarnation) && !short(w.next_event, w.asked.event) {
             return;
         }
         self.writes.asked = Reserved {
-            incarnation: self.incarnation + RESERVED_BLOCK,
+            incarnation: incarnation + RESERVED_BLOCK,
             event: self.writes.next_event + RESERVED_BLOCK,
         };
         let seq = self.persist(vec![disk::reserved_change(self.writes.asked)], out);

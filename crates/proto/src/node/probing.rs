@@ -355,7 +355,8 @@ impl Node {
 
     pub(super) fn ping_req(&mut self, request: PingReq, from: SocketAddr, now: Now, out: &mut Outbox) {
         let purpose = Purpose::Helper { asker: from, asker_seq: request.seq };
-        self.send_ping(request.target, request.addr, purpose, request.timeout, now, out);
+        let given = request.timeout.min(self.config.probe_period * 2);
+        self.send_ping(request.target, request.addr, purpose, given, now, out);
     }
 
     fn answer(&mut self, to: SocketAddr, kind: u8, seq: u32, now: Time, out: &mut Outbox) {

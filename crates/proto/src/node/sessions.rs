@@ -27,6 +27,8 @@ use crate::wire::packet;
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Large entries fetched at once; the others come with a session.
 const FETCHES_MAX: usize = 16;
+/// Pages of one session. More: it is broken off and resumed by the next.
+const PAGES_MAX: u32 = 10_000;
 /// Entries looked at for one page, sent or not: bounds the work of one request.
 const SCAN_MAX: usize = 100_000;
 
@@ -42,12 +44,12 @@ pub(super) struct Asked {
 #[derive(Debug)]
 pub(super) enum Ask {
     StreamProbe,
-    Join { attempt: u64 },
+    Join { attempt: u64, cursor: u64 },
     /// Members that differ; `sent` collects what the peer has, to push what it lacks.
-    Members { prints: Vec<u64>, sent: BTreeMap<NodeId, Precedence> },
+    Members { cursor: u64, prints: Vec<u64>, sent: BTreeMap<NodeId, Precedence> },
     Push,
     Vectors,
-    Delta { exchange: Exchange, holes: bool },
+    Delta { exchange: Exchange, pages: u32, holes: bool },
     Fetch { dot: Dot },
 }
 
@@ -183,7 +185,7 @@ impl Node {
     ) {
         let start = self.begin(out);
         MemberDigest { cursor, prints: prints.clone() }.put(&mut out.bytes);
-        let asked = Asked { ask: Ask::Members { prints, sent }, peer: Some(peer), addr };
+        let asked = Asked { ask: Ask::Members { cursor, prints, sent }, peer: Some(peer), addr };
         self.ask(start, asked, SESSION_TIMEOUT, out);
     }
 
@@ -214,23 +216,23 @@ impl Node {
             Exchange::Full => (0, 0),
             _ => self.sessions.cursors.get(&peer).copied().unwrap_or((0, 0)),
         };
-        self.ask_delta(peer, addr, boot, cursor, exchange, false, out);
+        self.ask_delta(peer, addr, (boot, cursor), exchange, 0, false, out);
     }
 
     fn ask_delta(
         &mut self,
         peer: NodeId,
         addr: SocketAddr,
-        boot: u64,
-        cursor: u64,
+        (boot, cursor): (u64, u64),
         exchange: Exchange,
+        pages: u32,
         holes: bool,
         out: &mut Outbox,
     ) {
         let full = exchange == Exchange::Full;
         let start = self.begin(out);
         DeltaRequest { boot, cursor, full, have: self.vectors() }.put(&mut out.bytes);
-        let asked = Asked { ask: Ask::Delta { exchange, holes }, peer: Some(peer), addr };
+        let asked = Asked { ask: Ask::Delta { exchange, pages, holes }, peer: Some(peer), addr };
         self.ask(start, asked, SESSION_TIMEOUT, out);
     }
 
@@ -275,7 +277,7 @@ impl Node {
         }
         let foreign = self.stats.drop_foreign_cluster;
         let Some((sender, body)) = self.open(bytes, None, asked.addr, now.mono, out) else {
-            if let (Ask::Join { attempt }, true) = (&asked.ask, self.stats.drop_foreign_cluster > foreign) {
+            if let (Ask::Join { attempt, .. }, true) = (&asked.ask, self.stats.drop_foreign_cluster > foreign) {
                 return self.join_failed(*attempt, asked.addr, JoinFailure::Foreign, now.mono, out);
             }
             return self.unanswered(id, asked, RequestError::Broken, now, out);
@@ -295,7 +297,7 @@ impl Node {
         self.stats.requests_failed += 1;
         match asked.ask {
             Ask::StreamProbe => self.stream_probe_answered(id, Err(error), now, out),
-            Ask::Join { attempt } => {
+            Ask::Join { attempt, .. } => {
                 self.join_failed(attempt, asked.addr, Node::join_error(error), now.mono, out);
             }
             Ask::Fetch { dot } => {
@@ -320,18 +322,20 @@ impl Node {
                 self.stream_probe_answered(id, Ok(body), now, out);
                 self.stream_news(body, peer, asked.addr, now, out)
             }
-            Ask::Join { attempt } => {
-                let result = self.join_answered(attempt, peer, asked.addr, body, now, out);
+            Ask::Join { attempt, cursor } => {
+                let result = self.join_answered(attempt, cursor, peer, asked.addr, body, now, out);
                 if result.is_err() {
                     self.join_failed(attempt, asked.addr, JoinFailure::Broken, now.mono, out);
                 }
                 result
             }
-            Ask::Members { prints, sent } => self.members_answered(peer, asked.addr, prints, sent, body, now, out),
+            Ask::Members { cursor, prints, sent } => {
+                self.members_answered(peer, asked.addr, cursor, prints, sent, body, now, out)
+            }
             Ask::Push => Ok(()),
             Ask::Vectors => self.vectors_answered(peer, asked.addr, body, now),
-            Ask::Delta { exchange, holes } => {
-                self.delta_answered(peer, asked.addr, exchange, holes, body, now, out)
+            Ask::Delta { exchange, pages, holes } => {
+                self.delta_answered(peer, asked.addr, exchange, pages, holes, body, now, out)
             }
             Ask::Fetch { dot } => {
                 self.sessions.fetching.remove(&dot);
@@ -354,6 +358,7 @@ impl Node {
         &mut self,
         peer: NodeId,
         addr: SocketAddr,
+        cursor: u64,
         prints: Vec<u64>,
         mut sent: BTreeMap<NodeId, Precedence>,
         body: &[u8],
@@ -374,8 +379,11 @@ impl Node {
                 }
                 kind::MEMBERS_END => {
                     let end = MembersEnd::decode(body)?;
-                    if let Some(cursor) = end.next {
-                        self.ask_members(peer, addr, cursor, prints, sent, out);
+                    if let Some(next) = end.next {
+                        if next <= cursor {
+                            return Err(DecodeError::Invalid("member page"));
+                        }
+                        self.ask_members(peer, addr, next, prints, sent, out);
                     } else {
                         self.push_members(peer, addr, prints.len(), &end, &sent, out);
                     }
@@ -439,6 +447,7 @@ impl Node {
         peer: NodeId,
         addr: SocketAddr,
         exchange: Exchange,
+        pages: u32,
         mut holes: bool,
         body: &[u8],
         now: Now,
@@ -467,7 +476,11 @@ impl Node {
                 kind::DELTA_END => {
                     let end = DeltaEnd::decode(body)?;
                     match end.closed {
-                        None => self.ask_delta(peer, addr, end.boot, end.cursor, exchange, holes, out),
+                        None if pages >= PAGES_MAX => return Err(DecodeError::TooLong("session")),
+                        None => {
+                            let at = (end.boot, end.cursor);
+                            self.ask_delta(peer, addr, at, exchange, pages + 1, holes, out);
+                        }
                         Some((vectors, print)) if !holes => {
                             self.close_delta(peer, (end.boot, end.cursor), &vectors, now, out);
                             self.after_close(peer, addr, exchange, &vectors, print, out);
@@ -592,14 +605,22 @@ impl Node {
         out: &mut Outbox,
     ) -> Result<(), DecodeError> {
         let mut joining = false;
+        let mut questions = 0;
         let mut records = Vec::new();
         for frame in Frames::new(body) {
             let (kind, body) = frame?;
+            questions += usize::from(is_question(kind));
+            if questions > 1 {
+                return Err(DecodeError::Invalid("second question"));
+            }
             match kind {
                 kind::PING => self.answer_ping(&Ping::decode(body)?, sender, response),
                 kind::ACCUSATION => self.news(kind, body, Via::Rumour(sender), from, now, out)?,
                 kind::JOIN => joining = true,
-                kind::MEMBER if joining => self.serve_join(&Record::decode(body)?, sender, response, now, out)?,
+                kind::MEMBER if joining => {
+                    joining = false;
+                    self.serve_join(&Record::decode(body)?, sender, response, now, out)?;
+                }
                 kind::MEMBER => records.push(Record::decode(body)?),
                 kind::MEMBER_PUSH => {} // the records follow
                 kind::MEMBER_DIGEST => self.put_members_page(&MemberDigest::decode(body)?, response),
@@ -688,6 +709,12 @@ impl Node {
         vectors.entries.iter().all(|&(id, n)| self.store.vector().upto(id) >= n)
             && vectors.events.iter().all(|&(id, n)| self.events.head(id) >= n)
     }
+}
+
+/// Asks for a page: one a request, so that no request makes more work than one page.
+fn is_question(frame: u8) -> bool {
+    use kind::{DELTA_REQUEST, FETCH, JOIN, MEMBER_DIGEST, PING, VECTOR_REQUEST};
+    matches!(frame, PING | JOIN | MEMBER_DIGEST | VECTOR_REQUEST | DELTA_REQUEST | FETCH)
 }
 
 impl Ask {

@@ -236,6 +236,7 @@ impl Node {
             self.table.set_unconfirmed(slot, true, now.mono, &mut self.rng_probe);
             self.close_case(slot, "unconfirmed", now.mono);
             self.member_event(MemberChange::Failed, slot, out);
+            self.retire_outlived(slot, now, out);
         } else {
             self.end_suspicion(slot, "not confirmed", now.mono, out);
         }
@@ -282,7 +283,8 @@ impl Node {
         }
         let next = incarnation.max(self.incarnation) + 1;
         if self.config.durable && next > self.writes.durable.incarnation {
-            return; // never beyond what is reserved; the reservation is under way
+            // Never beyond what is reserved: ask for more, and refute when doubted again.
+            return self.reserve_beyond(next, out);
         }
         self.stats.refutations_own += 1;
         self.health.doubted();

@@ -215,7 +215,10 @@ impl Node {
 
     /// Merges one entry; false if it could not be stored, which leaves a hole.
     pub(super) fn apply_entry(&mut self, entry: Entry, via: Via, force: bool, now: Now, out: &mut Outbox) -> bool {
-        if entry.dot.origin == self.id && entry.dot.seq > self.last_own_seq() {
+        let unknown_own = |(origin, _, to): (NodeId, u64, u64)| origin == self.id && to > self.last_own_seq();
+        let own_dot = (entry.dot.origin, entry.dot.seq, entry.dot.seq);
+        if unknown_own(own_dot) || entry.superseded.ranges().any(unknown_own) {
+            // Peers know writes of mine that I do not.
             let alarm = Alarm::IdentityTaken { id: self.id };
             self.emit_event(Event::Alarm(alarm), out);
             return false;

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use crate::base::clocks::{Dot, Hlc};
 use crate::base::hash::{HashKey, domain};
 use crate::base::id::NodeId;
-use crate::limits::{KEY_BYTES_MAX, KEYSPACE_BYTES_MAX, SUPERSEDED_MAX, VALUE_BYTES_MAX, WRITES_PER_COMMAND_MAX};
+use crate::limits::{
+    ENTRY_EXTRA_BYTES_MAX, KEY_BYTES_MAX, KEYSPACE_BYTES_MAX, SUPERSEDED_MAX, VALUE_BYTES_MAX,
+    WRITES_PER_COMMAND_MAX,
+};
 use crate::wire::codec::{
-    DecodeError, Decoded, Reader, put_bytes, put_dot, put_id, put_u32, put_u64, put_varint,
+    DecodeError, Decoded, Reader, below_max, put_bytes, put_dot, put_id, put_u32, put_u64, put_varint,
 };
 use crate::wire::frame::{kind, put_frame};
 
@@ -83,6 +86,10 @@ impl Entry {
             (dot.seq, 1)
         };
         let value = r.bytes(VALUE_BYTES_MAX, "value")?;
+        let superseded = Superseded::decode(&mut r)?;
+        if r.rest().len() > ENTRY_EXTRA_BYTES_MAX {
+            return Err(DecodeError::TooLong("entry"));
+        }
         let entry = Entry {
             keyspace: keyspace.into(),
             key: entry_key.into(),
@@ -90,7 +97,7 @@ impl Entry {
             stamp,
             dot,
             group,
-            superseded: Superseded::decode(&mut r)?,
+            superseded,
             extra: r.rest().into(),
         };
         Ok((entry.checksum(key) == sum).then_some(entry))
@@ -106,6 +113,8 @@ impl Entry {
                 &self.stamp.0.to_le_bytes(),
                 &self.dot.origin.0,
                 &self.dot.seq.to_le_bytes(),
+                &self.group.0.to_le_bytes(),
+                &self.group.1.to_le_bytes(),
                 &[u8::from(self.value.is_some())],
                 self.value.as_deref().unwrap_or_default(),
                 &self.extra,
@@ -181,11 +190,11 @@ impl Superseded {
         let mut superseded = Superseded::default();
         for _ in 0..r.count(SUPERSEDED_MAX, 18, "superseded")? {
             let origin = r.id("superseded origin")?;
-            let from = r.varint("superseded from")?;
-            let to = from.checked_add(r.varint("superseded length")?);
-            let (Some(to), true) = (to, from > 0) else {
+            let from = r.seq("superseded from")?;
+            let to = below_max(from + r.seq("superseded length")?, "superseded to")?;
+            if from == 0 {
                 return Err(DecodeError::Invalid("superseded"));
-            };
+            }
             superseded.0.push((origin, from, to));
         }
         Ok(superseded)

@@ -188,6 +188,12 @@ impl Store {
         (entries, origins)
     }
 
+    /// Entries of this origin that the vector does not cover: the vector was lost.
+    pub fn has_unknown_writes_of(&self, origin: NodeId) -> bool {
+        let unknown = |k: &Kept| k.entry.dot.origin == origin && !self.vector.covers(k.entry.dot);
+        self.entries.iter().any(unknown)
+    }
+
     pub fn is_dirty(&self) -> bool {
         !self.dirty_entries.is_empty() || !self.dirty_origins.is_empty()
     }

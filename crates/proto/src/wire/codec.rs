@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::base::clocks::{Dot, Hlc};
+use crate::base::clocks::{Dot, Hlc, WALL_MS_MAX};
 use crate::base::id::NodeId;
 
 /// What is wrong with the bytes.
@@ -27,6 +27,10 @@ impl fmt::Display for DecodeError {
         }
     }
 }
+
+/// Sequence numbers and incarnations stay below this, so that the next one always exists. At a
+/// million a second it is reached after 146,000 years; a higher one is nobody's honest number.
+pub const SEQ_MAX: u64 = 1 << 62;
 
 pub type Decoded<T> = Result<T, DecodeError>;
 
@@ -94,6 +98,11 @@ impl<'a> Reader<'a> {
         Err(DecodeError::TooLong(what))
     }
 
+    /// A sequence number or an incarnation: below [`SEQ_MAX`].
+    pub fn seq(&mut self, what: &'static str) -> Decoded<u64> {
+        below_max(self.varint(what)?, what)
+    }
+
     /// A count of things of which each takes at least `each` bytes: never more than the rest can
     /// hold, so a list is never allocated for more than the input justifies.
     pub fn count(&mut self, max: usize, each: usize, what: &'static str) -> Decoded<usize> {
@@ -123,12 +132,14 @@ impl<'a> Reader<'a> {
         Ok(NodeId(self.array(what)?))
     }
 
+    /// A stamp with room above it: a write must always be able to go above the one it replaces.
     pub fn hlc(&mut self, what: &'static str) -> Decoded<Hlc> {
-        Ok(Hlc(self.u64(what)?))
+        let stamp = Hlc(self.u64(what)?);
+        if stamp.wall_ms() > WALL_MS_MAX { Err(DecodeError::Invalid(what)) } else { Ok(stamp) }
     }
 
     pub fn dot(&mut self, what: &'static str) -> Decoded<Dot> {
-        Ok(Dot { origin: self.id(what)?, seq: self.varint(what)? })
+        Ok(Dot { origin: self.id(what)?, seq: self.seq(what)? })
     }
 
     pub fn addr(&mut self, what: &'static str) -> Decoded<SocketAddr> {
@@ -139,6 +150,11 @@ impl<'a> Reader<'a> {
         };
         Ok(SocketAddr::new(ip, self.u16(what)?))
     }
+}
+
+/// Refuses a number that is no sequence number.
+pub fn below_max(seq: u64, what: &'static str) -> Decoded<u64> {
+    if seq < SEQ_MAX { Ok(seq) } else { Err(DecodeError::TooLong(what)) }
 }
 
 pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
@@ -217,6 +233,17 @@ mod tests {
     #[test]
     fn an_overlong_varint_is_refused() {
         assert_eq!(Reader::new(&[0xff; 11]).varint("v"), Err(DecodeError::TooLong("v")));
+    }
+
+    #[test]
+    fn numbers_and_stamps_without_a_successor_are_refused() {
+        let mut out = Vec::new();
+        put_varint(&mut out, SEQ_MAX);
+        assert_eq!(Reader::new(&out).seq("seq"), Err(DecodeError::TooLong("seq")));
+        let last = Hlc::new(u64::MAX, u16::MAX);
+        assert_eq!(Reader::new(&last.0.to_le_bytes()).hlc("stamp"), Ok(last));
+        let runaway = last.next().0.to_le_bytes();
+        assert_eq!(Reader::new(&runaway).hlc("stamp"), Err(DecodeError::Invalid("stamp")));
     }
 
     #[test]
