@@ -8,6 +8,7 @@
 //! | module | decides |
 //! |---|---|
 //! | [`world`] | what happens next, and what a node's output causes |
+//! | `control` | how a test acts on a world and reads it |
 //! | [`network`] | which packet arrives, when, and how often |
 //! | [`disk`] | what survives a crash |
 //! | [`clock`] | what a process believes the time is |
@@ -23,6 +24,7 @@
 pub mod check;
 pub mod choice;
 pub mod clock;
+mod control;
 pub mod disk;
 pub mod fault;
 mod host;

@@ -14,7 +14,10 @@ pub enum Latency {
     Constant(Duration),
     Uniform(Duration, Duration),
     /// A floor plus an exponential tail of this mean, cut at twenty means. Reorders.
-    Exponential { floor: Duration, mean: Duration },
+    Exponential {
+        floor: Duration,
+        mean: Duration,
+    },
 }
 
 impl Latency {

@@ -12,10 +12,18 @@ use tidings_proto::{NodeId, Time};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Topic {
     /// A new value (or the deletion) of this key.
-    Key { keyspace: String, key: Vec<u8> },
-    User { name: String },
+    Key {
+        keyspace: String,
+        key: Vec<u8>,
+    },
+    User {
+        name: String,
+    },
     /// A membership event about this identity.
-    Member { id: NodeId, change: MemberChange },
+    Member {
+        id: NodeId,
+        change: MemberChange,
+    },
 }
 
 impl Topic {

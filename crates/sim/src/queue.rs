@@ -12,21 +12,50 @@ use tidings_proto::io::RequestError;
 #[derive(Debug)]
 pub(crate) enum Happening {
     /// The host's deadline, or an earlier one that moved since.
-    Wake { host: usize, life: u64 },
-    Datagram { from: SocketAddr, to: SocketAddr, bytes: Arc<[u8]> },
-    Unreachable { host: usize, life: u64, to: SocketAddr },
+    Wake {
+        host: usize,
+        life: u64,
+    },
+    Datagram {
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: Arc<[u8]>,
+    },
+    Unreachable {
+        host: usize,
+        life: u64,
+        to: SocketAddr,
+    },
     /// The first packet of a stream reaches its target.
-    Connect { call: u64 },
+    Connect {
+        call: u64,
+    },
     /// The request is there in full.
-    Request { call: u64 },
-    Response { call: u64, result: Result<Arc<[u8]>, RequestError> },
-    CallTimeout { call: u64 },
+    Request {
+        call: u64,
+    },
+    Response {
+        call: u64,
+        result: Result<Arc<[u8]>, RequestError>,
+    },
+    CallTimeout {
+        call: u64,
+    },
     /// The oldest transaction in the disk's queue is through.
-    Disk { host: usize, life: u64 },
+    Disk {
+        host: usize,
+        life: u64,
+    },
     /// A host that is slow or behind takes its next input.
-    Serve { host: usize, life: u64 },
+    Serve {
+        host: usize,
+        life: u64,
+    },
     /// A process was told that its identity is taken: it starts again with a new one.
-    Redraw { host: usize, life: u64 },
+    Redraw {
+        host: usize,
+        life: u64,
+    },
 }
 
 /// A binary heap of small keys over a slab, so that sifting never moves a payload.

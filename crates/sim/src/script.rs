@@ -155,7 +155,8 @@ impl Stage {
         let command = match verb {
             "join" => {
                 let addrs = args[1..].iter().map(|a| self.world.addr(self.host(a))).collect();
-                self.world.set_join(host, &args[1..].iter().map(|a| self.host(a)).collect::<Vec<_>>());
+                self.world
+                    .set_join(host, &args[1..].iter().map(|a| self.host(a)).collect::<Vec<_>>());
                 Command::Join { addrs, retry: true }
             }
             "leave" => Command::Leave,
@@ -258,7 +259,8 @@ fn duration(text: &str) -> Duration {
 }
 
 fn difference(expected: &str, actual: &str) -> String {
-    let (expected, actual): (Vec<_>, Vec<_>) = (expected.lines().collect(), actual.lines().collect());
+    let (expected, actual): (Vec<_>, Vec<_>) =
+        (expected.lines().collect(), actual.lines().collect());
     let at = expected.iter().zip(&actual).take_while(|(a, b)| a == b).count();
     let mut text = format!("  first difference at line {}\n", at + 1);
     for line in expected[at..].iter().take(12) {

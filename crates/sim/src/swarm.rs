@@ -9,8 +9,8 @@ use tidings_proto::Config;
 use tidings_proto::base::rng::Rng;
 use tidings_proto::io::Command;
 
-use crate::trace::Text;
 use crate::network::{Conditions, Latency, Shape};
+use crate::trace::Text;
 use crate::world::{World, WorldConfig};
 
 /// What one seed means. Printed with a failure.
@@ -237,9 +237,8 @@ impl<'a> Run<'a> {
             let others: Vec<usize> = stay.iter().copied().filter(|&s| s != host).collect();
             self.world.join(host, &others[..others.len().min(3)]);
         }
-        let down: Vec<usize> = (0..self.world.len())
-            .filter(|&h| self.left[h] && self.world.is_up(h))
-            .collect();
+        let down: Vec<usize> =
+            (0..self.world.len()).filter(|&h| self.left[h] && self.world.is_up(h)).collect();
         self.world.run_for(Duration::from_secs(10));
         for host in down {
             // What only leavers held left with them.
@@ -247,9 +246,9 @@ impl<'a> Run<'a> {
         }
         let live = self.world.up().count();
         let every = Duration::from_millis(500);
-        let took = self.world.run_while(LIVENESS, every, |w| {
-            !w.all_see_alive(live) || w.check_quiet().is_err()
-        });
+        let took = self
+            .world
+            .run_while(LIVENESS, every, |w| !w.all_see_alive(live) || w.check_quiet().is_err());
         if took.is_some() {
             return Ok(());
         }

@@ -205,7 +205,9 @@ fn describe_input(input: &Input<'_>) -> String {
         Input::Request { from, id, bytes, .. } => {
             format!("request {} of {} from {from}", id.0, bytes.len())
         }
-        Input::Response { id, result: Ok(bytes) } => format!("response {} of {}", id.0, bytes.len()),
+        Input::Response { id, result: Ok(bytes) } => {
+            format!("response {} of {}", id.0, bytes.len())
+        }
         Input::Response { id, result: Err(e) } => format!("response {}: {e:?}", id.0),
         other => format!("{other:?}"),
     }
@@ -222,7 +224,12 @@ fn describe_output(item: &Output) -> String {
         Output::Reply { result, .. } => format!("reply {result:?}"),
         Output::Event(Event::Member { change, member }) => {
             let (id, status) = (member.id, member.status.as_str());
-            format!("{} {} {id:?} {status} inc={}", change.as_str(), member.name, member.incarnation)
+            format!(
+                "{} {} {id:?} {status} inc={}",
+                change.as_str(),
+                member.name,
+                member.incarnation
+            )
         }
         Output::Event(event) => describe_event(event),
     }

@@ -45,7 +45,11 @@ fn one_node_alone_is_silent_and_works() {
     let written = world.set(a, "k", "v");
     world.emit(a, "hello", b"");
     world.run_for(secs(60));
-    assert!(matches!(world.reply_to(written), Some(Ok(Reply::Written { .. }))), "{:?}", world.reply_to(written));
+    assert!(
+        matches!(world.reply_to(written), Some(Ok(Reply::Written { .. }))),
+        "{:?}",
+        world.reply_to(written)
+    );
     assert_eq!(world.get(a, "k").as_deref(), Some(&b"v"[..]));
     assert_eq!((world.traffic(a).datagrams_sent, world.told_itself()), (0, 0));
     assert_eq!(world.view(a).counts(), (1, 0, 0));

@@ -37,7 +37,11 @@ fn a_killed_node_is_known_to_a_thousand() {
         world.run_for(secs(5));
         let (victim, at) = (321, world.now());
         let id = world.id(victim);
-        if silent { isolate(&mut world, victim) } else { world.crash(victim) }
+        if silent {
+            isolate(&mut world, victim)
+        } else {
+            world.crash(victim)
+        }
         let known = |w: &World| {
             w.seen().first_failed.keys().filter(|(o, s)| *o != victim && *s == id).count()
         };
@@ -140,7 +144,11 @@ fn a_pause_up_to_p_is_ridden_out() {
     world.run_for(secs(5));
     for round in 0..30 {
         let victim = round * 7 % n;
-        if round % 2 == 0 { world.pause(victim) } else { world.suspend(victim) }
+        if round % 2 == 0 {
+            world.pause(victim)
+        } else {
+            world.suspend(victim)
+        }
         world.run_for(config.pause_tolerated);
         world.resume(victim);
         world.run_for(ms(1500));
@@ -159,7 +167,11 @@ fn a_paused_observer_convicts_no_healthy_peer() {
     let mut world = World::converged(6, WorldConfig::default(), n, &Config::lan());
     world.run_for(secs(5));
     for (observer, lasted) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 15), (6, 30), (7, 60)] {
-        if observer % 2 == 0 { world.pause(observer) } else { world.suspend(observer) }
+        if observer % 2 == 0 {
+            world.pause(observer)
+        } else {
+            world.suspend(observer)
+        }
         world.run_for(secs(lasted));
         world.resume(observer);
         world.run_for(secs(15));
@@ -181,7 +193,11 @@ fn a_single_bad_link_kills_nobody() {
     for (seed, one_way) in [(7, false), (8, true)] {
         let mut world = World::converged(seed, WorldConfig::default(), n, &Config::lan());
         world.run_for(secs(2));
-        if one_way { world.net.cut_one_way(3, 30) } else { world.net.cut(3, 30) }
+        if one_way {
+            world.net.cut_one_way(3, 30)
+        } else {
+            world.net.cut(3, 30)
+        }
         world.run_for(secs(hours * 1800));
         let seen = &world.seen().counts;
         println!("one way {one_way}: {} suspicions", seen.of(MemberChange::Suspect));
@@ -284,9 +300,7 @@ fn a_verdict_keeps_its_evidence() {
         evidence.is_some_and(|e| e.accusers.len() >= 2 && e.decided.is_some())
     });
     assert!(with_evidence.count() >= 8);
-    let failed = |(_, e): &(_, Event)| {
-        matches!(e, Event::Member { change: MemberChange::Failed, member } if member.id == id)
-    };
+    let failed = |(_, e): &(_, Event)| matches!(e, Event::Member { change: MemberChange::Failed, member } if member.id == id);
     for host in world.up() {
         assert_eq!(world.seen().events(host).iter().filter(|e| failed(e)).count(), 1);
     }

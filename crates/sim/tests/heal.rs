@@ -18,11 +18,9 @@ fn a_split_of_any_length_heals_within_two_seconds() {
             let apart = world.up().filter(|&h| world.view(h).counts().0 < n).count();
             assert_eq!(apart, n, "both sides noticed the split: {:?}", counts(&world));
             world.net.heal();
-            let healed = world.run_while(
-                Duration::from_secs(60),
-                Duration::from_millis(50),
-                |w| !w.all_see_alive(n),
-            );
+            let healed = world.run_while(Duration::from_secs(60), Duration::from_millis(50), |w| {
+                !w.all_see_alive(n)
+            });
             println!("split of {split} s, {side} against {}: healed after {healed:?}", n - side);
             assert!(
                 healed.is_some_and(|t| t <= Duration::from_secs(2)),

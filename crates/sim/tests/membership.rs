@@ -25,7 +25,9 @@ fn ms(ms: u64) -> Duration {
 
 fn alarms(world: &World, host: usize) -> Vec<Alarm> {
     let events = world.seen().events(host).iter();
-    events.filter_map(|(_, e)| if let Event::Alarm(a) = e { Some(a.clone()) } else { None }).collect()
+    events
+        .filter_map(|(_, e)| if let Event::Alarm(a) = e { Some(a.clone()) } else { None })
+        .collect()
 }
 
 fn recorded() -> WorldConfig {
@@ -97,12 +99,15 @@ fn a_paused_node_returns_with_its_id_and_a_higher_incarnation() {
         let n = 20;
         let mut world = joined(seed, WorldConfig::default(), n, &Config::lan());
         let id = world.id(7);
-        if suspended { world.suspend(7) } else { world.pause(7) }
+        if suspended {
+            world.suspend(7)
+        } else {
+            world.pause(7)
+        }
         world.run_for(secs(60));
         let others_see = world.up().filter(|&h| h != 7);
-        let failed = others_see.filter(|&h| {
-            world.view(h).member_by_id(id).is_none_or(|m| m.status == Status::Failed)
-        });
+        let failed = others_see
+            .filter(|&h| world.view(h).member_by_id(id).is_none_or(|m| m.status == Status::Failed));
         assert_eq!(failed.count(), n - 1, "a minute of silence is a failure");
         world.resume(7);
         let back = world.run_while(secs(20), ms(50), |w| !w.all_see_alive(n));
@@ -172,7 +177,9 @@ fn two_nodes_swap_addresses() {
 fn another_cluster_is_refused_and_reported() {
     let mut world = World::new(20, recorded());
     let other = Config { cluster: "other".to_owned(), ..Config::lan() };
-    for (name, config) in [("a", Config::lan()), ("b", Config::lan()), ("x", other.clone()), ("y", other)] {
+    for (name, config) in
+        [("a", Config::lan()), ("b", Config::lan()), ("x", other.clone()), ("y", other)]
+    {
         world.add_node(name, config);
     }
     world.join(1, &[0]);

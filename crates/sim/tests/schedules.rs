@@ -21,7 +21,8 @@ const CRASH_AFTER_US: [Option<u64>; 4] = [None, Some(0), Some(2_100), Some(15_00
 
 #[test]
 fn every_schedule_of_three_writes_and_crashes_keeps_what_was_acknowledged() {
-    let (fates, most) = if soak() { (FATES_SOAK, SCHEDULES_SOAK) } else { (FATES_CI, SCHEDULES_CI) };
+    let (fates, most) =
+        if soak() { (FATES_SOAK, SCHEDULES_SOAK) } else { (FATES_CI, SCHEDULES_CI) };
     let mut plan = Choices::new(6);
     let mut run = 0;
     'all: loop {

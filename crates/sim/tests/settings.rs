@@ -293,8 +293,7 @@ fn until_verdict(config: &Config, fail: fn(&mut World)) -> f64 {
     let mut world = converged(12, config);
     let (id, at) = (world.id(5), world.now());
     fail(&mut world);
-    let declared =
-        |w: &World| w.seen().first_failed.keys().any(|(o, s)| *o != 5 && *s == id);
+    let declared = |w: &World| w.seen().first_failed.keys().any(|(o, s)| *o != 5 && *s == id);
     world.run_while(secs(120), ms(10), |w| !declared(w));
     world.now().since(at).as_secs_f64()
 }

@@ -59,7 +59,10 @@ fn ten_thousand_nodes_take_one_join_and_one_key() {
     let took = spread(&mut world, &join, n, Duration::from_secs(20));
     println!("join to all: {:.3} s", took.last().unwrap());
     let simulated = world.now().since(started.1).as_secs_f64();
-    println!("busy: {:.3} s of wall time per simulated second", started.0.elapsed().as_secs_f64() / simulated);
+    println!(
+        "busy: {:.3} s of wall time per simulated second",
+        started.0.elapsed().as_secs_f64() / simulated
+    );
     timed(&mut world, "idle again", 5);
     println!("peak memory: {:?} MiB", peak_mib());
     assert!(world.all_see_alive(n + 1));

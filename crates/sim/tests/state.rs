@@ -102,7 +102,11 @@ fn a_delete_survives_a_node_that_was_away() {
         }
         world.run_for(secs(120));
         world.resume(5);
-        if durable { world.restart(4) } else { world.net.heal() }
+        if durable {
+            world.restart(4)
+        } else {
+            world.net.heal()
+        }
         world.run_for(secs(5));
         settle(&mut world, secs(20));
         for host in world.up() {
@@ -268,9 +272,8 @@ fn events_are_not_rebroadcast_for_ever() {
     world.emit(1, "one", b"1");
     world.emit(2, "two", b"2");
     world.run_for(secs(20));
-    let sent = |w: &World| -> Vec<u64> {
-        w.up().map(|h| w.node(h).stats().rumours_event_sent).collect()
-    };
+    let sent =
+        |w: &World| -> Vec<u64> { w.up().map(|h| w.node(h).stats().rumours_event_sent).collect() };
     let after = sent(&world);
     let most = *after.iter().max().unwrap();
     // Each node tells eager_fanout + transmit_factor * log2(n + 1) peers of each event, and the

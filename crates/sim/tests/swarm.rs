@@ -11,7 +11,7 @@ use tidings_sim::trace::Text;
 
 /// Every seed that ever failed, with the fix that it showed.
 const SEEDS_THAT_FAILED: &[u64] = &[
-    1, 6, 27, 38, // a new life in a name conflict with its former self
+    1, 6, 27, 38,   // a new life in a name conflict with its former self
     2933, // an older remote write overwrote a newer own one on disk
     4320, // alone with a bad local health, seeds were hardly ever asked
     1285, // a former life listed by one node, retired by the others

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tidings_proto::base::clocks::Dot;
 use tidings_proto::Time;
+use tidings_proto::base::clocks::Dot;
 use tidings_proto::io::Event;
 
 use crate::observe::Observed;

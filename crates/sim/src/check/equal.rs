@@ -19,7 +19,8 @@ pub fn equal_states(world: &World) -> Result<(), String> {
             return Err(format!("rule 1: {name} and {} differ: {difference}", world.name(host)));
         }
         if world.view(host).fingerprints() != prints {
-            let which = if world.view(host).fingerprints().0 == prints.0 { "state" } else { "member" };
+            let which =
+                if world.view(host).fingerprints().0 == prints.0 { "state" } else { "member" };
             return Err(format!(
                 "rule 1: {name} and {} are equal with unequal {which} fingerprints",
                 world.name(host)

@@ -26,7 +26,8 @@ impl Sequence {
         match event {
             // A verdict or an end may name the incarnation that its author knew last.
             Event::Member {
-                change: MemberChange::Failed | MemberChange::Leave | MemberChange::Reap, ..
+                change: MemberChange::Failed | MemberChange::Leave | MemberChange::Reap,
+                ..
             } => None,
             Event::Member { member, .. } => {
                 if member.incarnation <= 1 && !self.highest.contains_key(&member.id) {
@@ -43,8 +44,10 @@ impl Sequence {
                 None
             }
             Event::Key { key, value, dot, stamp, .. } => {
-                let known =
-                    self.writes.entry(*dot).or_insert_with(|| (Box::from(&**key), *stamp, value.clone()));
+                let known = self
+                    .writes
+                    .entry(*dot)
+                    .or_insert_with(|| (Box::from(&**key), *stamp, value.clone()));
                 let same = *known.0 == **key && known.1 == *stamp && known.2 == *value;
                 (!same).then(|| format!("rule 7: dot {dot:?} names two writes"))
             }
