@@ -47,7 +47,8 @@ pub struct Config {
     pub eager_fanout: usize,
     /// Longest wait to batch fresh news into one packet.
     pub batch: Duration,
-    /// Sends of one rumour by one node: this times log2(n + 1), rounded up.
+    /// Sends of one rumour by one node: this times log2(n + 1), rounded up. With 1.8 rumours alone
+    /// miss somebody among 100 once in 1,600 updates; 1.3 is cheaper and leaves one in 80 to repair.
     pub transmit_factor: f64,
     /// Payload of one datagram; stay under the path's MTU less 28 bytes of headers.
     pub datagram_bytes: usize,
@@ -116,7 +117,7 @@ impl Config {
             fanout: 3,
             eager_fanout: 6,
             batch: Duration::from_millis(10),
-            transmit_factor: 1.3,
+            transmit_factor: 1.8,
             datagram_bytes: 1400,
             changes_bytes: 1024,
             burst_packets: 8,

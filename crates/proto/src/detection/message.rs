@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::id::NodeId;
 use crate::membership::record::Accusers;
-use crate::wire::codec::{Decoded, Reader, put_addr, put_id, put_u32, put_u64, put_varint};
+use crate::wire::codec::{Decoded, Reader, put_addr, put_id, put_u16, put_u64, put_varint};
 use crate::wire::frame::{kind, put_frame};
 
 /// The two fingerprints that make every probe a repair check.
@@ -29,7 +29,7 @@ impl Prints {
 /// Asks the life whose id starts with `target`; another life at the address answers "not me".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ping {
-    pub seq: u32,
+    pub seq: u16,
     pub target: u64,
     pub prints: Prints,
 }
@@ -37,7 +37,7 @@ pub struct Ping {
 impl Ping {
     pub fn put(&self, out: &mut Vec<u8>) {
         put_frame(out, kind::PING, |out| {
-            put_u32(out, self.seq);
+            put_u16(out, self.seq);
             put_u64(out, self.target);
             self.prints.put(out);
         });
@@ -45,34 +45,40 @@ impl Ping {
 
     pub fn decode(body: &[u8]) -> Decoded<Ping> {
         let mut r = Reader::new(body);
-        Ok(Ping { seq: r.u32("seq")?, target: r.u64("target")?, prints: Prints::read(&mut r)? })
+        Ok(Ping { seq: r.u16("seq")?, target: r.u64("target")?, prints: Prints::read(&mut r)? })
     }
 }
 
+/// Answers a ping. Equal fingerprints, as at rest, need not be said again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ack {
-    pub seq: u32,
-    pub prints: Prints,
+    pub seq: u16,
+    /// `None`: the same as in the ping.
+    pub prints: Option<Prints>,
 }
 
 impl Ack {
     pub fn put(&self, out: &mut Vec<u8>) {
         put_frame(out, kind::ACK, |out| {
-            put_u32(out, self.seq);
-            self.prints.put(out);
+            put_u16(out, self.seq);
+            if let Some(prints) = self.prints {
+                prints.put(out);
+            }
         });
     }
 
     pub fn decode(body: &[u8]) -> Decoded<Ack> {
         let mut r = Reader::new(body);
-        Ok(Ack { seq: r.u32("seq")?, prints: Prints::read(&mut r)? })
+        let seq = r.u16("seq")?;
+        let prints = if r.is_empty() { None } else { Some(Prints::read(&mut r)?) };
+        Ok(Ack { seq, prints })
     }
 }
 
 /// Asks a helper to ping `target` and to answer within `timeout`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PingReq {
-    pub seq: u32,
+    pub seq: u16,
     pub target: NodeId,
     pub addr: SocketAddr,
     pub timeout: Duration,
@@ -81,7 +87,7 @@ pub struct PingReq {
 impl PingReq {
     pub fn put(&self, out: &mut Vec<u8>) {
         put_frame(out, kind::PING_REQ, |out| {
-            put_u32(out, self.seq);
+            put_u16(out, self.seq);
             put_id(out, self.target);
             put_addr(out, self.addr);
             put_varint(out, self.timeout.as_millis() as u64);
@@ -91,7 +97,7 @@ impl PingReq {
     pub fn decode(body: &[u8]) -> Decoded<PingReq> {
         let mut r = Reader::new(body);
         Ok(PingReq {
-            seq: r.u32("seq")?,
+            seq: r.u16("seq")?,
             target: r.id("target")?,
             addr: r.addr("target address")?,
             timeout: Duration::from_millis(r.varint("timeout")?.min(600_000)),
@@ -100,12 +106,12 @@ impl PingReq {
 }
 
 /// `INDIRECT_ACK`, `NACK` and `NOT_ME`: only the number of the probe that they answer.
-pub fn put_answer(out: &mut Vec<u8>, kind: u8, seq: u32) {
-    put_frame(out, kind, |out| put_u32(out, seq));
+pub fn put_answer(out: &mut Vec<u8>, kind: u8, seq: u16) {
+    put_frame(out, kind, |out| put_u16(out, seq));
 }
 
-pub fn decode_answer(body: &[u8]) -> Decoded<u32> {
-    Reader::new(body).u32("seq")
+pub fn decode_answer(body: &[u8]) -> Decoded<u16> {
+    Reader::new(body).u16("seq")
 }
 
 /// "I could not reach this life at this incarnation": all accusers that the sender knows.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::id::NodeId;
 use crate::base::time::Time;
+use crate::detection::message::Prints;
 use crate::io::RequestId;
 use crate::limits::PROBES_MAX;
 
@@ -16,7 +17,7 @@ pub enum Purpose {
     /// A suspicion chose this node as a witness.
     Witness,
     /// On behalf of another prober.
-    Helper { asker: SocketAddr, asker_seq: u32 },
+    Helper { asker: SocketAddr, asker_seq: u16 },
     /// A lost member or a seed: an answer is news, silence is not.
     Recontact,
 }
@@ -34,6 +35,8 @@ pub struct Probe {
     pub target: NodeId,
     pub addr: SocketAddr,
     pub purpose: Purpose,
+    /// What the last ping said: an ack without fingerprints means the same.
+    pub prints: Prints,
     pub sent: Time,
     /// When to escalate: helpers and a stream probe, or, for a helper, the nack.
     pub timeout_at: Time,
@@ -51,13 +54,13 @@ pub struct Probe {
 /// The probes in flight, oldest first; at most [`PROBES_MAX`], mostly one.
 #[derive(Debug, Default)]
 pub struct Probes {
-    in_flight: Vec<(u32, Probe)>,
-    next_seq: u32,
+    in_flight: Vec<(u16, Probe)>,
+    next_seq: u16,
 }
 
 impl Probes {
     /// Numbers a probe; `None` when too many are in flight.
-    pub fn start(&mut self, probe: Probe) -> Option<u32> {
+    pub fn start(&mut self, probe: Probe) -> Option<u16> {
         // Work for others leaves room for our own.
         let helper = matches!(probe.purpose, Purpose::Helper { .. });
         if self.in_flight.len() >= if helper { PROBES_MAX / 2 } else { PROBES_MAX } {
@@ -68,20 +71,20 @@ impl Probes {
         Some(self.next_seq)
     }
 
-    pub fn get_mut(&mut self, seq: u32) -> Option<&mut Probe> {
+    pub fn get_mut(&mut self, seq: u16) -> Option<&mut Probe> {
         self.in_flight.iter_mut().find(|(s, _)| *s == seq).map(|(_, p)| p)
     }
 
-    pub fn end(&mut self, seq: u32) -> Option<Probe> {
+    pub fn end(&mut self, seq: u16) -> Option<Probe> {
         let at = self.in_flight.iter().position(|(s, _)| *s == seq)?;
         Some(self.in_flight.remove(at).1)
     }
 
-    pub fn by_stream(&self, id: RequestId) -> Option<u32> {
+    pub fn by_stream(&self, id: RequestId) -> Option<u16> {
         self.in_flight.iter().find(|(_, p)| p.stream == Some(id)).map(|(seq, _)| *seq)
     }
 
-    pub fn by_addr(&self, addr: SocketAddr) -> Option<u32> {
+    pub fn by_addr(&self, addr: SocketAddr) -> Option<u16> {
         self.in_flight.iter().find(|(_, p)| p.addr == addr).map(|(seq, _)| *seq)
     }
 
@@ -90,7 +93,7 @@ impl Probes {
     }
 
     /// The first probe whose timer is due, and which one it is.
-    pub fn due(&self, now: Time) -> Option<(u32, Timer)> {
+    pub fn due(&self, now: Time) -> Option<(u16, Timer)> {
         self.in_flight.iter().find_map(|&(seq, ref p)| {
             if p.ends_at <= now {
                 Some((seq, Timer::End))
@@ -103,7 +106,7 @@ impl Probes {
     }
 
     pub fn next_deadline(&self) -> Time {
-        let next = |(_, p): &(u32, Probe)| {
+        let next = |(_, p): &(u16, Probe)| {
             let timeout = if p.escalated { Time::NEVER } else { p.timeout_at };
             timeout.min(p.repeat_at).min(p.ends_at)
         };

@@ -109,6 +109,7 @@ impl Node {
             target,
             addr,
             purpose,
+            prints: self.prints(),
             sent: now.mono,
             timeout_at: now.mono + timeout,
             ends_at: now.mono + given,
@@ -124,16 +125,18 @@ impl Node {
         self.put_ping(seq, target, addr, now, out);
     }
 
-    fn put_ping(&mut self, seq: u32, target: NodeId, addr: SocketAddr, now: Now, out: &mut Outbox) {
+    fn put_ping(&mut self, seq: u16, target: NodeId, addr: SocketAddr, now: Now, out: &mut Outbox) {
         let start = self.begin(out);
         Ping { seq, target: target.short(), prints: self.prints() }.put(&mut out.bytes);
         self.put_buddy(target, &mut out.bytes);
         self.send(start, addr, out, now.mono);
     }
 
-    fn repeat(&mut self, seq: u32, now: Now, out: &mut Outbox) {
+    fn repeat(&mut self, seq: u16, now: Now, out: &mut Outbox) {
+        let prints = self.prints();
         let Some(probe) = self.probes.get_mut(seq) else { return };
         probe.repeated = true;
+        probe.prints = prints;
         probe.repeat_at = now.mono + probe.timeout_at.since(probe.sent);
         let (target, addr) = (probe.target, probe.addr);
         self.stats.probes_repeated += 1;
@@ -141,7 +144,7 @@ impl Node {
     }
 
     /// No direct answer in time: helpers and one stream probe, in parallel (SWIM 4.1; row I2).
-    fn escalate(&mut self, seq: u32, now: Now, out: &mut Outbox) {
+    fn escalate(&mut self, seq: u16, now: Now, out: &mut Outbox) {
         let Some(probe) = self.probes.get_mut(seq) else { return };
         probe.escalated = true;
         let probe = probe.clone();
@@ -163,7 +166,7 @@ impl Node {
         }
     }
 
-    fn ask_helpers(&mut self, seq: u32, probe: &Probe, now: Now, out: &mut Outbox) {
+    fn ask_helpers(&mut self, seq: u16, probe: &Probe, now: Now, out: &mut Outbox) {
         let mut helpers = std::mem::take(&mut self.peers);
         let (table, target) = (&self.table, probe.target);
         peers::uniform(
@@ -192,7 +195,7 @@ impl Node {
         self.peers = helpers;
     }
 
-    fn ask_by_stream(&mut self, seq: u32, probe: &Probe, now: Time, out: &mut Outbox) {
+    fn ask_by_stream(&mut self, seq: u16, probe: &Probe, now: Time, out: &mut Outbox) {
         if !self.config.stream_probe {
             return;
         }
@@ -209,7 +212,7 @@ impl Node {
     }
 
     /// Nothing was heard until the end.
-    fn probe_ended(&mut self, seq: u32, now: Now, out: &mut Outbox) {
+    fn probe_ended(&mut self, seq: u16, now: Now, out: &mut Outbox) {
         let Some(probe) = self.probes.end(seq) else { return };
         match probe.purpose {
             Purpose::Round => {
@@ -230,22 +233,24 @@ impl Node {
             .probes
             .get_mut(ack.seq)
             .is_some_and(|p| p.target == sender || p.target == anyone && p.addr == from);
-        if meant {
-            let probe = self.probes.end(ack.seq).expect("looked up above");
-            self.stats.probes_acked += 1;
-            // A repeated ping does not say which one was answered (Karn 1987).
-            if let (Some(slot), false) = (self.table.find(sender), probe.repeated) {
-                self.table.measured(slot, now.mono.since(probe.sent));
-            }
-            if probe.target == anyone {
-                self.seed_answered(from, sender);
-            }
-            self.probe_succeeded(&probe, now, out);
-            if probe.purpose == Purpose::Recontact {
-                self.found_again(sender, from, ack.prints, now, out);
-            }
+        if !meant {
+            return; // late, or nobody's: it says nothing about now
         }
-        self.compare(sender, from, ack.prints, now, out);
+        let probe = self.probes.end(ack.seq).expect("looked up above");
+        self.stats.probes_acked += 1;
+        // A repeated ping does not say which one was answered (Karn 1987).
+        if let (Some(slot), false) = (self.table.find(sender), probe.repeated) {
+            self.table.measured(slot, now.mono.since(probe.sent));
+        }
+        if probe.target == anyone {
+            self.seed_answered(from, sender);
+        }
+        self.probe_succeeded(&probe, now, out);
+        let prints = ack.prints.unwrap_or(probe.prints);
+        if probe.purpose == Purpose::Recontact {
+            self.found_again(sender, from, prints, now, out);
+        }
+        self.compare(sender, from, prints, now, out);
     }
 
     fn probe_succeeded(&mut self, probe: &Probe, now: Now, out: &mut Outbox) {
@@ -259,14 +264,14 @@ impl Node {
         self.reached(probe.target, probe.sent, now, out);
     }
 
-    pub(super) fn indirect_ack(&mut self, seq: u32, now: Now, out: &mut Outbox) {
+    pub(super) fn indirect_ack(&mut self, seq: u16, now: Now, out: &mut Outbox) {
         if let Some(probe) = self.probes.end(seq) {
             self.stats.indirect_acked += 1;
             self.probe_succeeded(&probe, now, out);
         }
     }
 
-    pub(super) fn nack(&mut self, seq: u32) {
+    pub(super) fn nack(&mut self, seq: u16) {
         if let Some(probe) = self.probes.get_mut(seq) {
             probe.nacks += 1;
             self.stats.nacks_received += 1;
@@ -274,7 +279,7 @@ impl Node {
     }
 
     /// Another life lives at that address: the one that we meant is gone.
-    pub(super) fn not_me(&mut self, seq: u32, now: Now, out: &mut Outbox) {
+    pub(super) fn not_me(&mut self, seq: u16, now: Now, out: &mut Outbox) {
         self.stats.not_me_received += 1;
         self.found_gone(seq, Cause::Replaced, now, out);
     }
@@ -303,7 +308,7 @@ impl Node {
     }
 
     /// The stream gets through where datagrams did not: alive, and worth an operator's look.
-    fn stream_probe_acked(&mut self, seq: u32, now: Now, out: &mut Outbox) {
+    fn stream_probe_acked(&mut self, seq: u16, now: Now, out: &mut Outbox) {
         let Some(probe) = self.probes.end(seq) else { return };
         self.stats.stream_probes_acked += 1;
         self.stats.datagrams_blocked += 1;
@@ -321,7 +326,7 @@ impl Node {
     }
 
     /// The address answers, the process does not live there: no need to wait for the end.
-    fn found_gone(&mut self, seq: u32, cause: Cause, now: Now, out: &mut Outbox) {
+    fn found_gone(&mut self, seq: u16, cause: Cause, now: Now, out: &mut Outbox) {
         let Some(probe) = self.probes.end(seq) else { return };
         match probe.purpose {
             Purpose::Round | Purpose::Witness => self.accuse(probe.target, cause, now, out),
@@ -348,7 +353,8 @@ impl Node {
             self.stats.not_me_sent += 1;
             put_answer(out, kind::NOT_ME, ping.seq);
         } else {
-            Ack { seq: ping.seq, prints: self.prints() }.put(out);
+            let ours = self.prints();
+            Ack { seq: ping.seq, prints: (ours != ping.prints).then_some(ours) }.put(out);
         }
         self.put_buddy(sender, out);
     }
@@ -359,7 +365,7 @@ impl Node {
         self.send_ping(request.target, request.addr, purpose, given, now, out);
     }
 
-    fn answer(&mut self, to: SocketAddr, kind: u8, seq: u32, now: Time, out: &mut Outbox) {
+    fn answer(&mut self, to: SocketAddr, kind: u8, seq: u16, now: Time, out: &mut Outbox) {
         let start = self.begin(out);
         put_answer(&mut out.bytes, kind, seq);
         self.send(start, to, out, now);
