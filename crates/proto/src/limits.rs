@@ -26,7 +26,7 @@ pub const EVENT_PAYLOAD_BYTES_MAX: usize = 700;
 /// An entry whose frame is larger than this is announced by rumour and fetched by stream.
 pub const RUMOUR_BYTES_MAX: usize = 1000;
 /// One stream message. Longer: the connection is closed and counted.
-pub const STREAM_BYTES_MAX: usize = 1024 * 1024;
+pub const STREAM_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// What a reply of records or entries is filled to before it is cut and continued.
 pub const PAGE_BYTES: usize = 256 * 1024;
 /// Members remembered. More: further ones are refused and counted.

@@ -102,7 +102,7 @@ impl Node {
         };
         if record.standing == Standing::Failed {
             let fresh = matches!(via, Via::Rumour(_));
-            if !self.verdict_stands(slot, &record.accusers, fresh) {
+            if !self.verdict_stands(slot, &record.accusers, fresh, now.mono) {
                 if record.incarnation == self.table.incarnation(slot) {
                     self.suspect(slot, record.incarnation, &record.accusers, now, out);
                 }

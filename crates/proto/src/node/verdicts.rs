@@ -221,8 +221,11 @@ impl Node {
     fn decide(&mut self, slot: Slot, terms: &Terms, now: Now, out: &mut Outbox) {
         let Some(suspicion) = self.suspicions.get(slot) else { return };
         let accusers = suspicion.accusers.clone();
-        if self.heard_since_doubt(slot) {
-            self.end_suspicion(slot, "heard", now.mono, out);
+        if self.heard_since_doubt(slot, now.mono) {
+            // Not answered, but not silent either: witnesses try again until the longest suspicion.
+            if let Some(suspicion) = self.suspicions.get_mut(slot) {
+                suspicion.not_before = now.mono + terms.min;
+            }
         } else if accusers.len() >= terms.required {
             self.suspicions.close(slot);
             self.stats.verdicts += 1;
@@ -242,10 +245,13 @@ impl Node {
         }
     }
 
-    /// The suspect itself was heard after the doubt began: better evidence than any accuser's.
-    fn heard_since_doubt(&self, slot: Slot) -> bool {
-        let doubt = self.suspicions.get(slot).map(|s| s.started + Duration::from_millis(100));
-        doubt.is_some_and(|started| self.table.last_heard(slot).is_some_and(|heard| heard > started))
+    /// The suspect itself was heard after the doubt began: better evidence than any accuser's, but
+    /// not for ever, as a member that is deaf can still be heard.
+    fn heard_since_doubt(&self, slot: Slot, now: Time) -> bool {
+        let Some(suspicion) = self.suspicions.get(slot) else { return false };
+        let began = suspicion.started + Duration::from_millis(100);
+        let lasting = now.since(suspicion.started) >= self.terms().max;
+        !lasting && self.table.last_heard(slot).is_some_and(|heard| heard > began)
     }
 
     pub(super) fn terms(&self) -> Terms {
@@ -264,11 +270,11 @@ impl Node {
     /// A verdict that reached us as a record. Fresh off the rumour mill it is believed if enough
     /// accused; met while comparing states it is old news about a member that we hold alive, and
     /// reopens the case instead: the subject can still refute.
-    pub(super) fn verdict_stands(&mut self, slot: Slot, accusers: &Accusers, fresh: bool) -> bool {
+    pub(super) fn verdict_stands(&mut self, slot: Slot, accusers: &Accusers, fresh: bool, now: Time) -> bool {
         if !self.table.is_live(slot) || self.table.is_unconfirmed(slot) {
             return true;
         }
-        let stands = fresh && accusers.len() >= self.terms().required && !self.heard_since_doubt(slot);
+        let stands = fresh && accusers.len() >= self.terms().required && !self.heard_since_doubt(slot, now);
         self.stats.verdicts_reopened += u64::from(!stands);
         stands
     }
