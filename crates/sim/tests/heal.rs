@@ -8,27 +8,28 @@ use tidings_sim::{World, WorldConfig};
 
 #[test]
 fn a_split_of_any_length_heals_within_two_seconds() {
-    let n = 100;
-    for (seed, split) in [(1, 60), (2, 120), (3, 600)] {
-        for side in [50, 10] {
-            let mut world = World::converged(seed, WorldConfig::default(), n, &Config::lan());
-            world.run_for(Duration::from_secs(5));
-            world.split_off(0..side);
-            world.run_for(Duration::from_secs(split));
-            let apart = world.up().filter(|&h| world.view(h).counts().0 < n).count();
-            assert_eq!(apart, n, "both sides noticed the split: {:?}", counts(&world));
-            world.net.heal();
-            let healed = world.run_while(Duration::from_secs(60), Duration::from_millis(50), |w| {
-                !w.all_see_alive(n)
-            });
-            println!("split of {split} s, {side} against {}: healed after {healed:?}", n - side);
-            assert!(
-                healed.is_some_and(|t| t <= Duration::from_secs(2)),
-                "split of {split} s: {healed:?} {:?}",
-                counts(&world)
-            );
+    let mut slow = Vec::new();
+    for (split, side) in [(60, 50), (60, 10), (120, 50), (120, 10), (600, 50), (600, 10)] {
+        let took = [101, 102, 103].map(|seed| heal(seed, split, side));
+        println!("split of {split} s, {side} against {}: healed after {took:?}", 100 - side);
+        if took.iter().any(|t| t.is_none_or(|t| t > Duration::from_secs(2))) {
+            slow.push((split, side, took));
         }
     }
+    assert!(slow.is_empty(), "{slow:?}");
+}
+
+fn heal(seed: u64, split: u64, side: usize) -> Option<Duration> {
+    let n = 100;
+    let mut world = World::converged(seed, WorldConfig::default(), n, &Config::lan());
+    world.run_for(Duration::from_secs(5));
+    world.split_off(0..side);
+    world.run_for(Duration::from_secs(split));
+    let apart = world.up().filter(|&h| world.view(h).counts().0 < n).count();
+    assert_eq!(apart, n, "both sides noticed the split: {:?}", counts(&world));
+    world.net.heal();
+    let every = Duration::from_millis(50);
+    world.run_while(Duration::from_secs(60), every, |w| !w.all_see_alive(n))
 }
 
 /// I5: one member wrongly down is back within 3 rounds after the network is fine again.
