@@ -58,13 +58,27 @@ pub enum RequestError {
 /// What to do. Byte ranges refer to the outbox's buffer.
 #[derive(Debug, PartialEq)]
 pub enum Output {
-    Datagram { to: SocketAddr, bytes: Range<usize> },
+    Datagram {
+        to: SocketAddr,
+        bytes: Range<usize>,
+    },
     /// Send over a stream and hand back the response, or an error by `timeout`.
-    Request { to: SocketAddr, id: RequestId, bytes: Range<usize>, timeout: Duration },
-    Response { id: RequestId, bytes: Range<usize> },
+    Request {
+        to: SocketAddr,
+        id: RequestId,
+        bytes: Range<usize>,
+        timeout: Duration,
+    },
+    Response {
+        id: RequestId,
+        bytes: Range<usize>,
+    },
     /// Write all changes in one transaction, then answer `Persisted { upto: seq }`.
     Persist(Persist),
-    Reply { command: CommandId, result: Result<Reply, CommandError> },
+    Reply {
+        command: CommandId,
+        result: Result<Reply, CommandError>,
+    },
     Event(Event),
 }
 
@@ -113,35 +127,69 @@ pub enum Command {
 pub enum Reply {
     Done,
     /// How many of the addresses answered.
-    Joined { contacted: usize },
+    Joined {
+        contacted: usize,
+    },
     /// The writes, in order, each by its dot.
-    Written { dots: Vec<Dot>, stamp: Hlc },
-    Sent { seq: u64 },
+    Written {
+        dots: Vec<Dot>,
+        stamp: Hlc,
+    },
+    Sent {
+        seq: u64,
+    },
 }
 
 /// Why a command was refused. Each says what was wrong and what was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommandError {
-    KeyLength { bytes: usize },
-    ValueLength { bytes: usize },
-    Keyspace { name: String },
-    TooManyWrites { writes: usize },
-    FactsLength { bytes: usize },
-    Tag { key: String, expected: &'static str },
-    EventLength { what: &'static str, bytes: usize, max: usize },
-    UnknownMember { name: String },
+    KeyLength {
+        bytes: usize,
+    },
+    ValueLength {
+        bytes: usize,
+    },
+    Keyspace {
+        name: String,
+    },
+    TooManyWrites {
+        writes: usize,
+    },
+    FactsLength {
+        bytes: usize,
+    },
+    Tag {
+        key: String,
+        expected: &'static str,
+    },
+    EventLength {
+        what: &'static str,
+        bytes: usize,
+        max: usize,
+    },
+    UnknownMember {
+        name: String,
+    },
     /// The member is alive: it has to leave by itself.
-    MemberAlive { name: String },
+    MemberAlive {
+        name: String,
+    },
     /// No address answered; the last reason.
-    JoinFailed { addr: Option<SocketAddr>, reason: JoinFailure },
+    JoinFailed {
+        addr: Option<SocketAddr>,
+        reason: JoinFailure,
+    },
     /// The data directory does not accept writes.
     DiskFailed,
     /// Not yet synchronised with the cluster after joining it.
     NotSynced,
     /// Too many writes wait for the disk.
     Busy,
-    Full { what: &'static str, max: usize },
+    Full {
+        what: &'static str,
+        max: usize,
+    },
     /// This node has left or is leaving.
     Left,
 }
@@ -305,25 +353,45 @@ pub struct UserEvent {
 #[non_exhaustive]
 pub enum Alarm {
     /// Two live members claim one name; `loser` stays out.
-    NameConflict { name: String, holder: NodeId, loser: NodeId },
+    NameConflict {
+        name: String,
+        holder: NodeId,
+        loser: NodeId,
+    },
     /// Another process lives under this node's identity, or peers know more of it than it does:
     /// the driver draws a new identity that names this one in `replaces`.
-    IdentityTaken { id: NodeId },
+    IdentityTaken {
+        id: NodeId,
+    },
     /// A stamp ahead of our wall clock by more than the bound.
-    ClockAhead { by: Duration },
+    ClockAhead {
+        by: Duration,
+    },
     /// An incarnation that rose faster than any honest node raises it, refused.
-    IncarnationJump { id: NodeId, from: u64, to: u64 },
+    IncarnationJump {
+        id: NodeId,
+        from: u64,
+        to: u64,
+    },
     /// The stream reaches this member, datagrams do not.
-    DatagramsBlocked { name: String },
+    DatagramsBlocked {
+        name: String,
+    },
     /// This process itself stood still.
-    Paused { lasted: Duration },
+    Paused {
+        lasted: Duration,
+    },
     /// Equal vectors, unequal entries: sets are being compared in full.
-    StateFault { peer: NodeId },
+    StateFault {
+        peer: NodeId,
+    },
     /// The data directory refused a write; writes are refused until it accepts again.
     DiskFailed,
     DiskRecovered,
     /// Frames of another cluster arrive.
-    ForeignCluster { from: SocketAddr },
+    ForeignCluster {
+        from: SocketAddr,
+    },
 }
 
 macro_rules! counters {

@@ -106,7 +106,10 @@ mod tests {
                 model.insert(key, slot);
             }
             let probe = rng.below(600);
-            assert_eq!(index.find(probe, |s| keys[s as usize] == probe), model.get(&probe).copied());
+            assert_eq!(
+                index.find(probe, |s| keys[s as usize] == probe),
+                model.get(&probe).copied()
+            );
         }
     }
 }

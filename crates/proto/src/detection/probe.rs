@@ -123,7 +123,11 @@ impl Probes {
 
 /// How long to wait for a direct ack: four deviations beyond the measured round trip (Jacobson),
 /// never less than a fifth of the period nor more than the configured timeout.
-pub fn direct_timeout(rtt: Option<(Duration, Duration)>, floor: Duration, most: Duration) -> Duration {
+pub fn direct_timeout(
+    rtt: Option<(Duration, Duration)>,
+    floor: Duration,
+    most: Duration,
+) -> Duration {
     match rtt {
         Some((mean, deviation)) => (mean + deviation * 4).max(floor).min(most),
         None => most,

@@ -10,8 +10,8 @@ use crate::base::hash::{Fingerprint, HashKey, domain};
 use crate::base::id::NodeId;
 use crate::base::time::Time;
 use crate::limits::{
-    EVENT_NAME_BYTES_MAX, EVENT_ORIGINS_MAX, EVENT_PAYLOAD_BYTES_MAX, EVENTS_KEPT_MAX, EVENTS_WAITING_MAX,
-    NAME_BYTES_MAX,
+    EVENT_NAME_BYTES_MAX, EVENT_ORIGINS_MAX, EVENT_PAYLOAD_BYTES_MAX, EVENTS_KEPT_MAX,
+    EVENTS_WAITING_MAX, NAME_BYTES_MAX,
 };
 use crate::wire::codec::{
     DecodeError, Decoded, Reader, put_bytes, put_id, put_u32, put_u64, put_varint,
@@ -166,7 +166,10 @@ impl EventLog {
             return Received::Duplicate;
         }
         let due = complete || event.previous <= origin.head;
-        if !due && (origin.waiting.len() >= EVENTS_WAITING_MAX || self.waiting >= 8 * EVENTS_WAITING_MAX) {
+        if !due
+            && (origin.waiting.len() >= EVENTS_WAITING_MAX
+                || self.waiting >= 8 * EVENTS_WAITING_MAX)
+        {
             return Received::Full;
         }
         let (id, skip_to) = (event.origin, if complete { event.previous } else { 0 });

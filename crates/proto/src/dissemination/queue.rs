@@ -95,7 +95,8 @@ impl RumourQueue {
             let others = (1..4).any(|i| i != index && !self.classes[i].sends.is_empty());
             let room = end.saturating_sub(out.len());
             let until = if others && place == 1 { out.len() + room * 2 / 3 } else { end };
-            counts[index] = self.classes[index].fill(out, until, |key, out| encode(TOPICS[index], key, out));
+            counts[index] =
+                self.classes[index].fill(out, until, |key, out| encode(TOPICS[index], key, out));
         }
         counts
     }

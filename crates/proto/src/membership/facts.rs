@@ -154,7 +154,8 @@ mod tests {
 
     fn sample(tags: BTreeMap<Box<str>, Box<str>>) -> Facts {
         let addr = "127.0.0.1:7946".parse().unwrap();
-        Facts::new(NodeId::from_u128(1), "a", addr, 2, Hlc(3), Some(NodeId::from_u128(4)), &tags).unwrap()
+        Facts::new(NodeId::from_u128(1), "a", addr, 2, Hlc(3), Some(NodeId::from_u128(4)), &tags)
+            .unwrap()
     }
 
     #[test]

@@ -27,7 +27,8 @@ mod tests {
         let make = |id, at, replaces: Option<u128>| {
             let addr = "127.0.0.1:1".parse().unwrap();
             let replaces = replaces.map(NodeId::from_u128);
-            Facts::new(NodeId::from_u128(id), "n", addr, 0, Hlc(at), replaces, &BTreeMap::new()).unwrap()
+            Facts::new(NodeId::from_u128(id), "n", addr, 0, Hlc(at), replaces, &BTreeMap::new())
+                .unwrap()
         };
         for (a, b, holder) in [
             (make(1, 5, None), make(2, 6, None), 1),

@@ -114,8 +114,11 @@ impl<'a> Record<'a> {
         let standing = Standing::read(r.u8("standing")?)?;
         let sum = r.u32("record checksum")?;
         let facts = r.bytes(FACTS_BYTES_MAX, "facts")?;
-        let accusers =
-            if standing == Standing::Failed { Accusers::decode(&mut r)? } else { Accusers::default() };
+        let accusers = if standing == Standing::Failed {
+            Accusers::decode(&mut r)?
+        } else {
+            Accusers::default()
+        };
         Ok(Record { id, incarnation, standing, sum, facts, accusers })
     }
 

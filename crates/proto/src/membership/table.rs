@@ -244,8 +244,7 @@ impl Table {
         self.each_named(name, |slot| {
             let rank = |s: Slot| (self.standing(s).is_live(), self.incarnation(s));
             let later_standing = |a: Slot, b: Slot| {
-                rank(a) > rank(b)
-                    || (rank(a).0 == rank(b).0 && self.standing(a) < self.standing(b))
+                rank(a) > rank(b) || (rank(a).0 == rank(b).0 && self.standing(a) < self.standing(b))
             };
             if self.standing(slot) != Standing::Retired
                 && best.is_none_or(|b| later_standing(slot, b))
@@ -517,7 +516,8 @@ pub fn bucket_of(id: NodeId, buckets: usize) -> usize {
 
 fn name_hash(name: &str) -> u64 {
     // FNV-1a; the table compares the names themselves.
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
+    name.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
 }
 
 fn tenths(now: Time) -> u32 {
@@ -534,7 +534,18 @@ mod tests {
         let addr = "127.0.0.1:1".parse().unwrap();
         let name = format!("n{id}");
         let id = id + 1; // 0 means anyone
-        Arc::new(Facts::new(NodeId::from_u128(id << 100 | id), &name, addr, 1, Hlc(0), None, &BTreeMap::new()).unwrap())
+        Arc::new(
+            Facts::new(
+                NodeId::from_u128(id << 100 | id),
+                &name,
+                addr,
+                1,
+                Hlc(0),
+                None,
+                &BTreeMap::new(),
+            )
+            .unwrap(),
+        )
     }
 
     fn table() -> Table {
@@ -562,7 +573,13 @@ mod tests {
                 let victim = *gap.keys().nth(rng.index(gap.len())).unwrap();
                 let f = t.facts(victim).clone();
                 let inc = t.incarnation(victim);
-                t.update(victim, f.clone(), Precedence::new(inc, Standing::Failed, 0), now, &mut rng);
+                t.update(
+                    victim,
+                    f.clone(),
+                    Precedence::new(inc, Standing::Failed, 0),
+                    now,
+                    &mut rng,
+                );
                 assert!(!t.live().contains(&victim) && t.lost().contains(&victim));
                 t.update(victim, f, alive(inc + 1), now, &mut rng);
                 gap.insert(victim, 0);

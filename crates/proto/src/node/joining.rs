@@ -10,7 +10,9 @@ use super::{Node, Seed, reply};
 use crate::anti_entropy::digest::{MemberDigest, MembersEnd};
 use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
-use crate::io::{Alarm, CommandError, CommandId, Event, JoinFailure, Outbox, Output, Reply, RequestError};
+use crate::io::{
+    Alarm, CommandError, CommandId, Event, JoinFailure, Outbox, Output, Reply, RequestError,
+};
 use crate::limits::SEEDS_MAX;
 use crate::membership::record::{Record, Standing, put_record};
 use crate::membership::table::ME;
@@ -78,11 +80,28 @@ impl Joins {
         }
     }
 
-    fn add(&mut self, command: Option<CommandId>, addrs: Vec<SocketAddr>, retry: bool, at: Time) -> u64 {
+    fn add(
+        &mut self,
+        command: Option<CommandId>,
+        addrs: Vec<SocketAddr>,
+        retry: bool,
+        at: Time,
+    ) -> u64 {
         self.next_id += 1;
         let failure = (addrs.first().copied(), JoinFailure::Timeout);
         let id = self.next_id;
-        self.attempts.push(Attempt { id, command, addrs, turn: 0, retry, restated: false, tries: 0, open: 0, at, failure });
+        self.attempts.push(Attempt {
+            id,
+            command,
+            addrs,
+            turn: 0,
+            retry,
+            restated: false,
+            tries: 0,
+            open: 0,
+            at,
+            failure,
+        });
         id
     }
 
@@ -135,7 +154,8 @@ impl Node {
             if addrs.is_empty() {
                 return; // a lone seed starts the cluster
             }
-            self.sessions.synced &= !self.table.live().is_empty() || !self.store.vector().is_empty();
+            self.sessions.synced &=
+                !self.table.live().is_empty() || !self.store.vector().is_empty();
         }
         let command = if retry { None } else { command };
         let at = if retry { now.mono } else { now.mono + JOIN_DEADLINE };
@@ -196,7 +216,14 @@ impl Node {
     }
 
     /// One address is done with; the attempt ends with the first success or the last failure.
-    pub(super) fn join_failed(&mut self, id: u64, addr: SocketAddr, reason: JoinFailure, now: Time, out: &mut Outbox) {
+    pub(super) fn join_failed(
+        &mut self,
+        id: u64,
+        addr: SocketAddr,
+        reason: JoinFailure,
+        now: Time,
+        out: &mut Outbox,
+    ) {
         let Some(attempt) = self.joins.get(id) else { return };
         attempt.open = attempt.open.saturating_sub(1);
         attempt.failure = (Some(addr), reason);
@@ -237,7 +264,14 @@ impl Node {
 
     /// All members are exchanged: the state follows, and a second look once the news of this join
     /// has spread, for what was on its way meanwhile.
-    pub(super) fn joined(&mut self, id: u64, peer: NodeId, addr: SocketAddr, now: Now, out: &mut Outbox) {
+    pub(super) fn joined(
+        &mut self,
+        id: u64,
+        peer: NodeId,
+        addr: SocketAddr,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         let Some(attempt) = self.joins.end(id) else { return };
         self.reply_join(attempt.command, Ok(1), out);
         for seed in self.seeds.iter_mut().filter(|s| s.addr == addr) {
@@ -277,7 +311,8 @@ impl Node {
                     }
                     let start = self.begin(out);
                     MemberDigest { cursor: next, prints: vec![0] }.put(&mut out.bytes);
-                    let asked = Asked { ask: Ask::Join { attempt, cursor: next }, peer: Some(peer), addr };
+                    let asked =
+                        Asked { ask: Ask::Join { attempt, cursor: next }, peer: Some(peer), addr };
                     self.ask(start, asked, JOIN_REQUEST_TIMEOUT, out);
                     return Ok(());
                 }
@@ -287,7 +322,14 @@ impl Node {
         Err(DecodeError::Truncated("join reply"))
     }
 
-    fn join_refused(&mut self, attempt: u64, addr: SocketAddr, body: &[u8], now: Now, out: &mut Outbox) -> Result<(), DecodeError> {
+    fn join_refused(
+        &mut self,
+        attempt: u64,
+        addr: SocketAddr,
+        body: &[u8],
+        now: Now,
+        out: &mut Outbox,
+    ) -> Result<(), DecodeError> {
         let mut r = Reader::new(body);
         let (reason, holder) = (r.u8("refusal")?, r.id("holder")?);
         let me = self.me().clone();
@@ -295,7 +337,8 @@ impl Node {
             .table
             .find(holder)
             .is_some_and(|slot| self.table.is_live(slot) && self.table.addr(slot) != me.addr);
-        let first = self.joins.get(attempt).is_some_and(|a| !std::mem::replace(&mut a.restated, true));
+        let first =
+            self.joins.get(attempt).is_some_and(|a| !std::mem::replace(&mut a.restated, true));
         if reason == Refusal::Replaces as u8 && first && !lives_elsewhere {
             // Name the old life and ask again, with the incarnation that says so.
             let restated = self.restate(&me.tags, Some(holder), now, out);

@@ -11,7 +11,9 @@ use crate::base::clocks::Hlc;
 use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
 use crate::dissemination::queue::Topic;
-use crate::io::{Alarm, CommandError, CommandId, Event, Member, MemberChange, Outbox, Reply, Status};
+use crate::io::{
+    Alarm, CommandError, CommandId, Event, Member, MemberChange, Outbox, Reply, Status,
+};
 use crate::limits::{
     FACTS_BYTES_MAX, FORGOTTEN_MAX, MEMBERS_MAX, NAME_BYTES_MAX, NAMESAKES_MAX, SEEDS_MAX, TAGS_MAX,
 };
@@ -23,7 +25,13 @@ use crate::state::disk;
 
 impl Node {
     /// Applies a record off the wire. Stale ones cost a look-up and a comparison, nothing more.
-    pub(super) fn apply_record(&mut self, record: &Record<'_>, via: Via, now: Now, out: &mut Outbox) {
+    pub(super) fn apply_record(
+        &mut self,
+        record: &Record<'_>,
+        via: Via,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         if record.id == self.id {
             return self.told_of_myself(record, now, out);
         }
@@ -66,7 +74,13 @@ impl Node {
         let precedence = record.precedence();
         let slot = self.table.insert(facts, precedence, now.mono, &mut self.rng_probe);
         if record.standing == Standing::Failed {
-            self.file_case(record.id, record.incarnation, record.accusers.clone(), now.mono, "told");
+            self.file_case(
+                record.id,
+                record.incarnation,
+                record.accusers.clone(),
+                now.mono,
+                "told",
+            );
         }
         if record.standing.is_live() {
             self.stats.joins += 1;
@@ -80,7 +94,14 @@ impl Node {
         self.retire_outlived(slot, now, out);
     }
 
-    fn update_member(&mut self, slot: Slot, record: &Record<'_>, via: Via, now: Now, out: &mut Outbox) {
+    fn update_member(
+        &mut self,
+        slot: Slot,
+        record: &Record<'_>,
+        via: Via,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         let precedence = record.precedence();
         if precedence <= self.table.precedence(slot) {
             self.stats.rumours_stale += 1;
@@ -108,7 +129,13 @@ impl Node {
                 }
                 return;
             }
-            self.file_case(record.id, record.incarnation, record.accusers.clone(), now.mono, "told");
+            self.file_case(
+                record.id,
+                record.incarnation,
+                record.accusers.clone(),
+                now.mono,
+                "told",
+            );
         }
         self.install(slot, facts, precedence, via != Via::Joining, now, out);
     }
@@ -216,7 +243,9 @@ impl Node {
     /// A new life ends the one that it names in `replaces`, and those under its name that are gone
     /// anyway, before it is announced itself (F28).
     fn retire_replaced(&mut self, facts: &Facts, now: Now, out: &mut Outbox) {
-        if let Some(old) = facts.replaces.filter(|&old| old != self.id && self.table.find(old).is_none()) {
+        if let Some(old) =
+            facts.replaces.filter(|&old| old != self.id && self.table.find(old).is_none())
+        {
             self.forget_id(old, u64::MAX);
         }
         let mut over = Vec::new();
@@ -254,7 +283,8 @@ impl Node {
         });
         for rival in rivals {
             let theirs = self.table.facts(rival).clone();
-            let (holder, loser) = if holds_against(&facts, &theirs) { (slot, rival) } else { (rival, slot) };
+            let (holder, loser) =
+                if holds_against(&facts, &theirs) { (slot, rival) } else { (rival, slot) };
             self.stats.name_conflicts += 1;
             let alarm = Alarm::NameConflict {
                 name: facts.name.to_string(),
@@ -275,10 +305,12 @@ impl Node {
     /// Somebody was refused because we hold the name it claims.
     pub(super) fn name_claimed(&mut self, claim: Record<'_>, now: Now, out: &mut Outbox) {
         let me = self.me().clone();
-        let ours = self.facts.decode(claim.facts).is_ok_and(|f| f.name == me.name && f.id != self.id);
+        let ours =
+            self.facts.decode(claim.facts).is_ok_and(|f| f.name == me.name && f.id != self.id);
         if ours {
             self.stats.name_conflicts += 1;
-            let alarm = Alarm::NameConflict { name: me.name.to_string(), holder: self.id, loser: claim.id };
+            let alarm =
+                Alarm::NameConflict { name: me.name.to_string(), holder: self.id, loser: claim.id };
             self.alarm(alarm, now.mono, out);
         }
     }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::anti_entropy::mismatch::Mismatch;
-use crate::base::clocks::{HybridClock, Hlc};
+use crate::base::clocks::{Hlc, HybridClock};
 use crate::base::hash::HashKey;
 use crate::base::id::NodeId;
 use crate::base::rng::Rng;
@@ -143,7 +143,10 @@ enum Phase {
     /// Nothing is published before the numbers of this life are reserved on disk.
     Starting,
     Running,
-    Leaving { command: CommandId, until: Time },
+    Leaving {
+        command: CommandId,
+        until: Time,
+    },
     Left,
 }
 
@@ -176,10 +179,17 @@ impl Node {
         let incarnation = reserved.incarnation + 1;
 
         members::check_tags(&identity.tags)?;
-        let tags = identity.tags.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect();
+        let tags =
+            identity.tags.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect();
         let accepted = Hlc::new(now.wall_ms, 0);
         let own = members::own_facts(
-            identity.id, &identity.name, identity.addr, identity.boot, accepted, identity.replaces, &tags,
+            identity.id,
+            &identity.name,
+            identity.addr,
+            identity.boot,
+            accepted,
+            identity.replaces,
+            &tags,
         )?;
         let own = facts.intern(own);
         let sum = record_checksum(&key, identity.id, incarnation, &own.bytes);

@@ -199,8 +199,10 @@ impl Node {
             events: &self.events,
             now,
         };
-        let end = (out.bytes.len() + self.config.changes_bytes).min(start + self.config.datagram_bytes);
-        let counts = self.queue.fill(&mut out.bytes, end, |topic, key, out| parts.encode(topic, key, out));
+        let end =
+            (out.bytes.len() + self.config.changes_bytes).min(start + self.config.datagram_bytes);
+        let counts =
+            self.queue.fill(&mut out.bytes, end, |topic, key, out| parts.encode(topic, key, out));
         let [accusations, members, state, events] = counts.map(|c| c as u64);
         self.stats.accusations_sent += accusations;
         self.stats.rumours_member_sent += members;
@@ -314,7 +316,8 @@ impl<'a, F: Fn(NodeId) -> Option<&'a Accusers>> RumourSources<'a, F> {
                 }
                 if size > RUMOUR_BYTES_MAX || out.len() - start > RUMOUR_BYTES_MAX {
                     out.truncate(start);
-                    let advert = Advert { keyspace: &entry.keyspace, key: &entry.key, dot: entry.dot };
+                    let advert =
+                        Advert { keyspace: &entry.keyspace, key: &entry.key, dot: entry.dot };
                     advert.put(out, kind::ADVERT);
                 }
             }

@@ -74,18 +74,31 @@ impl Node {
             self.next_seed = (self.next_seed + 1) % self.seeds.len();
             let seed = &self.seeds[self.next_seed];
             let known = seed.id.and_then(|id| self.table.find(id));
-            let live = known.is_some_and(|slot| {
-                self.table.is_live(slot) && self.table.addr(slot) == seed.addr
-            });
+            let live = known
+                .is_some_and(|slot| self.table.is_live(slot) && self.table.addr(slot) == seed.addr);
             if !live && seed.addr != own {
                 let addr = seed.addr;
                 self.stats.seed_contacts += 1;
-                return self.send_ping(NodeId::default(), addr, Purpose::Recontact, self.config.probe_period, now, out);
+                return self.send_ping(
+                    NodeId::default(),
+                    addr,
+                    Purpose::Recontact,
+                    self.config.probe_period,
+                    now,
+                    out,
+                );
             }
         }
     }
 
-    pub(super) fn probe(&mut self, slot: Slot, purpose: Purpose, given: Duration, now: Now, out: &mut Outbox) {
+    pub(super) fn probe(
+        &mut self,
+        slot: Slot,
+        purpose: Purpose,
+        given: Duration,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         let (id, addr) = (self.table.id(slot), self.table.addr(slot));
         if addr != self.me().addr {
             self.send_ping(id, addr, purpose, given, now, out);
@@ -96,7 +109,15 @@ impl Node {
     }
 
     /// Pings `target` (the default id means anyone at `addr`); the probe ends after `given`.
-    fn send_ping(&mut self, target: NodeId, addr: SocketAddr, purpose: Purpose, given: Duration, now: Now, out: &mut Outbox) {
+    fn send_ping(
+        &mut self,
+        target: NodeId,
+        addr: SocketAddr,
+        purpose: Purpose,
+        given: Duration,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         let timeout = match purpose {
             Purpose::Helper { .. } => nack_after(given),
             _ => {
@@ -227,7 +248,14 @@ impl Node {
 
     // Answers.
 
-    pub(super) fn ack(&mut self, ack: Ack, sender: NodeId, from: SocketAddr, now: Now, out: &mut Outbox) {
+    pub(super) fn ack(
+        &mut self,
+        ack: Ack,
+        sender: NodeId,
+        from: SocketAddr,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         let anyone = NodeId::default();
         let meant = self
             .probes
@@ -339,7 +367,14 @@ impl Node {
 
     // Others' probes.
 
-    pub(super) fn ping(&mut self, ping: Ping, sender: NodeId, from: SocketAddr, now: Now, out: &mut Outbox) {
+    pub(super) fn ping(
+        &mut self,
+        ping: Ping,
+        sender: NodeId,
+        from: SocketAddr,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         let start = self.begin(out);
         self.answer_ping(&ping, sender, &mut out.bytes);
         self.send(start, from, out, now.mono);
@@ -359,7 +394,13 @@ impl Node {
         self.put_buddy(sender, out);
     }
 
-    pub(super) fn ping_req(&mut self, request: PingReq, from: SocketAddr, now: Now, out: &mut Outbox) {
+    pub(super) fn ping_req(
+        &mut self,
+        request: PingReq,
+        from: SocketAddr,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         let purpose = Purpose::Helper { asker: from, asker_seq: request.seq };
         let given = request.timeout.min(self.config.probe_period * 2);
         self.send_ping(request.target, request.addr, purpose, given, now, out);
@@ -377,4 +418,3 @@ impl Node {
         }
     }
 }
-

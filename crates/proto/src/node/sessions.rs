@@ -44,13 +44,26 @@ pub(super) struct Asked {
 #[derive(Debug)]
 pub(super) enum Ask {
     StreamProbe,
-    Join { attempt: u64, cursor: u64 },
+    Join {
+        attempt: u64,
+        cursor: u64,
+    },
     /// Members that differ; `sent` collects what the peer has, to push what it lacks.
-    Members { cursor: u64, prints: Vec<u64>, sent: BTreeMap<NodeId, Precedence> },
+    Members {
+        cursor: u64,
+        prints: Vec<u64>,
+        sent: BTreeMap<NodeId, Precedence>,
+    },
     Push,
     Vectors,
-    Delta { exchange: Exchange, pages: u32, holes: bool },
-    Fetch { dot: Dot },
+    Delta {
+        exchange: Exchange,
+        pages: u32,
+        holes: bool,
+    },
+    Fetch {
+        dot: Dot,
+    },
 }
 
 /// Why entries are exchanged.
@@ -111,7 +124,14 @@ impl Sessions {
 impl Node {
     /// Every probe is a repair check: equal fingerprints end the matter, a difference that outlives
     /// the spread of news opens a session.
-    pub(super) fn compare(&mut self, peer: NodeId, addr: SocketAddr, theirs: Prints, now: Now, out: &mut Outbox) {
+    pub(super) fn compare(
+        &mut self,
+        peer: NodeId,
+        addr: SocketAddr,
+        theirs: Prints,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         if !self.config.anti_entropy || self.phase != Phase::Running {
             return;
         }
@@ -139,7 +159,14 @@ impl Node {
 
     /// A member that was lost, or a seed, answers with another fingerprint: no need to wait whether
     /// rumours close that.
-    pub(super) fn found_again(&mut self, peer: NodeId, addr: SocketAddr, theirs: Prints, now: Now, out: &mut Outbox) {
+    pub(super) fn found_again(
+        &mut self,
+        peer: NodeId,
+        addr: SocketAddr,
+        theirs: Prints,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         let differs = theirs.members != self.table.fingerprint().low();
         if self.config.anti_entropy && differs && self.sessions.members_after <= now.mono {
             self.open_members(peer, addr, now.mono, out);
@@ -207,7 +234,13 @@ impl Node {
         self.ask(start, asked, SESSION_TIMEOUT, out);
     }
 
-    pub(super) fn open_delta(&mut self, peer: NodeId, addr: SocketAddr, exchange: Exchange, out: &mut Outbox) {
+    pub(super) fn open_delta(
+        &mut self,
+        peer: NodeId,
+        addr: SocketAddr,
+        exchange: Exchange,
+        out: &mut Outbox,
+    ) {
         if self.sessions.active >= self.config.sessions_max && exchange != Exchange::Joining {
             return;
         }
@@ -237,7 +270,13 @@ impl Node {
     }
 
     /// Sends a request whose packet starts at `start`; `None` when too many are under way.
-    pub(super) fn ask(&mut self, start: usize, asked: Asked, timeout: Duration, out: &mut Outbox) -> Option<RequestId> {
+    pub(super) fn ask(
+        &mut self,
+        start: usize,
+        asked: Asked,
+        timeout: Duration,
+        out: &mut Outbox,
+    ) -> Option<RequestId> {
         if self.asked.len() >= REQUESTS_MAX {
             out.bytes.truncate(start);
             return None;
@@ -257,7 +296,13 @@ impl Node {
 
     // Answers to our requests.
 
-    pub(super) fn response(&mut self, id: RequestId, result: Result<&[u8], RequestError>, now: Now, out: &mut Outbox) {
+    pub(super) fn response(
+        &mut self,
+        id: RequestId,
+        result: Result<&[u8], RequestError>,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         let Some(asked) = self.asked.remove(&id) else {
             self.stats.drop_unknown_response += 1;
             return;
@@ -277,7 +322,9 @@ impl Node {
         }
         let foreign = self.stats.drop_foreign_cluster;
         let Some((sender, body)) = self.open(bytes, None, asked.addr, now.mono, out) else {
-            if let (Ask::Join { attempt, .. }, true) = (&asked.ask, self.stats.drop_foreign_cluster > foreign) {
+            if let (Ask::Join { attempt, .. }, true) =
+                (&asked.ask, self.stats.drop_foreign_cluster > foreign)
+            {
                 return self.join_failed(*attempt, asked.addr, JoinFailure::Foreign, now.mono, out);
             }
             return self.unanswered(id, asked, RequestError::Broken, now, out);
@@ -293,7 +340,14 @@ impl Node {
         }
     }
 
-    fn unanswered(&mut self, id: RequestId, asked: Asked, error: RequestError, now: Now, out: &mut Outbox) {
+    fn unanswered(
+        &mut self,
+        id: RequestId,
+        asked: Asked,
+        error: RequestError,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         self.stats.requests_failed += 1;
         match asked.ask {
             Ask::StreamProbe => self.stream_probe_answered(id, Err(error), now, out),
@@ -344,7 +398,14 @@ impl Node {
         }
     }
 
-    fn stream_news(&mut self, body: &[u8], peer: NodeId, addr: SocketAddr, now: Now, out: &mut Outbox) -> Result<(), DecodeError> {
+    fn stream_news(
+        &mut self,
+        body: &[u8],
+        peer: NodeId,
+        addr: SocketAddr,
+        now: Now,
+        out: &mut Outbox,
+    ) -> Result<(), DecodeError> {
         for frame in Frames::new(body) {
             let (kind, body) = frame?;
             if matches!(kind, kind::MEMBER | kind::ACCUSATION | kind::ENTRY) {
@@ -413,7 +474,11 @@ impl Node {
             let id = self.table.id(slot);
             let newer = sent.get(&id).is_none_or(|&theirs| theirs < self.table.precedence(slot));
             let known = sent.contains_key(&id) || self.table.is_live(slot) || slot == 0;
-            if end.differs(bucket_of(id, buckets)) && newer && known && out.bytes.len() - start < PAGE_BYTES {
+            if end.differs(bucket_of(id, buckets))
+                && newer
+                && known
+                && out.bytes.len() - start < PAGE_BYTES
+            {
                 self.put_member(slot, &mut out.bytes);
                 self.stats.session_records_sent += 1;
             }
@@ -426,7 +491,13 @@ impl Node {
         self.ask(start, asked, SESSION_TIMEOUT, out);
     }
 
-    fn vectors_answered(&mut self, peer: NodeId, addr: SocketAddr, body: &[u8], now: Now) -> Result<(), DecodeError> {
+    fn vectors_answered(
+        &mut self,
+        peer: NodeId,
+        addr: SocketAddr,
+        body: &[u8],
+        now: Now,
+    ) -> Result<(), DecodeError> {
         for frame in Frames::new(body) {
             let (kind, body) = frame?;
             if kind == kind::VECTOR {
@@ -496,7 +567,14 @@ impl Node {
     }
 
     /// The head of the peer's order is reached without a hole: what it covers, we cover.
-    fn close_delta(&mut self, peer: NodeId, at: (u64, u64), vectors: &Vectors, now: Now, out: &mut Outbox) {
+    fn close_delta(
+        &mut self,
+        peer: NodeId,
+        at: (u64, u64),
+        vectors: &Vectors,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         if vectors.entries.iter().any(|&(id, upto)| id == self.id && upto > self.last_own_seq()) {
             // Peers know writes of mine that I do not: the data directory was rolled back or cloned.
             return self.emit_event(Event::Alarm(Alarm::IdentityTaken { id: self.id }), out);
@@ -512,7 +590,8 @@ impl Node {
             self.stats.events_expired += u64::from(head > before && due.is_empty());
             self.deliver(due, out);
         }
-        if self.sessions.cursors.len() >= CURSORS_MAX && !self.sessions.cursors.contains_key(&peer) {
+        if self.sessions.cursors.len() >= CURSORS_MAX && !self.sessions.cursors.contains_key(&peer)
+        {
             self.sessions.cursors.pop_first();
         }
         self.sessions.cursors.insert(peer, at);
@@ -520,7 +599,15 @@ impl Node {
     }
 
     /// Equal vectors with unequal fingerprints are a fault: report it and compare in full, once.
-    fn after_close(&mut self, peer: NodeId, addr: SocketAddr, exchange: Exchange, theirs: &Vectors, print: u64, out: &mut Outbox) {
+    fn after_close(
+        &mut self,
+        peer: NodeId,
+        addr: SocketAddr,
+        exchange: Exchange,
+        theirs: &Vectors,
+        print: u64,
+        out: &mut Outbox,
+    ) {
         let equal = *theirs == self.vectors() && !self.store.vector().has_holes();
         if equal && print != self.state_print() && exchange == Exchange::Repair {
             self.stats.state_faults += 1;
@@ -530,7 +617,8 @@ impl Node {
     }
 
     pub(super) fn advertised(&mut self, advert: &Advert<'_>, from: SocketAddr, out: &mut Outbox) {
-        let known = self.store.vector().covers(advert.dot) || self.sessions.fetching.contains(&advert.dot);
+        let known =
+            self.store.vector().covers(advert.dot) || self.sessions.fetching.contains(&advert.dot);
         if known || self.sessions.fetching.len() >= FETCHES_MAX {
             return;
         }
@@ -623,9 +711,13 @@ impl Node {
                 }
                 kind::MEMBER => records.push(Record::decode(body)?),
                 kind::MEMBER_PUSH => {} // the records follow
-                kind::MEMBER_DIGEST => self.put_members_page(&MemberDigest::decode(body)?, response),
+                kind::MEMBER_DIGEST => {
+                    self.put_members_page(&MemberDigest::decode(body)?, response)
+                }
                 kind::VECTOR_REQUEST => self.vectors().put(response),
-                kind::DELTA_REQUEST => self.put_delta_page(&DeltaRequest::decode(body)?, response, now.mono),
+                kind::DELTA_REQUEST => {
+                    self.put_delta_page(&DeltaRequest::decode(body)?, response, now.mono)
+                }
                 kind::FETCH => self.put_fetched(&Advert::decode(body)?, response),
                 _ => self.stats.frame_unknown += 1,
             }
@@ -702,7 +794,10 @@ impl Node {
     }
 
     pub(super) fn vectors(&self) -> Vectors {
-        Vectors { entries: self.store.vector().prefixes().collect(), events: self.events.heads().collect() }
+        Vectors {
+            entries: self.store.vector().prefixes().collect(),
+            events: self.events.heads().collect(),
+        }
     }
 
     fn covers(&self, vectors: &Vectors) -> bool {

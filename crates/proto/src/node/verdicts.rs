@@ -186,7 +186,13 @@ impl Node {
     }
 
     /// Ends a suspicion in the member's favour.
-    pub(super) fn end_suspicion(&mut self, slot: Slot, outcome: &'static str, now: Time, out: &mut Outbox) {
+    pub(super) fn end_suspicion(
+        &mut self,
+        slot: Slot,
+        outcome: &'static str,
+        now: Time,
+        out: &mut Outbox,
+    ) {
         if self.suspicions.close(slot).is_none() {
             return;
         }
@@ -270,11 +276,18 @@ impl Node {
     /// A verdict that reached us as a record. Fresh off the rumour mill it is believed if enough
     /// accused; met while comparing states it is old news about a member that we hold alive, and
     /// reopens the case instead: the subject can still refute.
-    pub(super) fn verdict_stands(&mut self, slot: Slot, accusers: &Accusers, fresh: bool, now: Time) -> bool {
+    pub(super) fn verdict_stands(
+        &mut self,
+        slot: Slot,
+        accusers: &Accusers,
+        fresh: bool,
+        now: Time,
+    ) -> bool {
         if !self.table.is_live(slot) || self.table.is_unconfirmed(slot) {
             return true;
         }
-        let stands = fresh && accusers.len() >= self.terms().required && !self.heard_since_doubt(slot, now);
+        let stands =
+            fresh && accusers.len() >= self.terms().required && !self.heard_since_doubt(slot, now);
         self.stats.verdicts_reopened += u64::from(!stands);
         stands
     }
@@ -316,9 +329,10 @@ impl Node {
         outcome: &'static str,
     ) {
         let decided = (outcome != "open").then_some(now);
-        let first_accused = self.cases.get(&id).map_or(now, |c| {
-            if c.incarnation == incarnation { c.first_accused } else { now }
-        });
+        let first_accused = self
+            .cases
+            .get(&id)
+            .map_or(now, |c| if c.incarnation == incarnation { c.first_accused } else { now });
         let case = CaseFile { incarnation, accusers, first_accused, decided, outcome };
         if self.cases.insert(id, case).is_none() {
             self.case_order.push_back(id);
@@ -338,7 +352,13 @@ impl Node {
     }
 
     /// Records that this node itself decided on (verdict, departure by force, end of a leaver).
-    pub(super) fn change_standing(&mut self, slot: Slot, standing: Standing, now: Now, out: &mut Outbox) {
+    pub(super) fn change_standing(
+        &mut self,
+        slot: Slot,
+        standing: Standing,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         assert!(slot != ME, "a node does not judge itself");
         let old = self.table.precedence(slot);
         let precedence = Precedence::new(old.incarnation, standing, old.sum);

@@ -80,7 +80,8 @@ impl<'a> View<'a> {
     pub fn counts(&self) -> (usize, usize, usize) {
         let table = &self.node.table;
         let me = usize::from(self.node.phase != Phase::Left);
-        let left = table.slots().filter(|&s| s != ME && table.standing(s) == Standing::Left).count();
+        let left =
+            table.slots().filter(|&s| s != ME && table.standing(s) == Standing::Left).count();
         (table.live().len() + me, table.lost().len(), left + 1 - me)
     }
 
@@ -102,7 +103,10 @@ impl<'a> View<'a> {
 
     /// Accusers by identity, for checks.
     pub fn accusers(&self, id: NodeId) -> Vec<NodeId> {
-        self.node.cases.get(&id).map_or(Vec::new(), |c| c.accusers.iter().map(|(id, _)| id).collect())
+        self.node
+            .cases
+            .get(&id)
+            .map_or(Vec::new(), |c| c.accusers.iter().map(|(id, _)| id).collect())
     }
 
     pub fn contact(&self, id: NodeId) -> Option<Contact> {

@@ -100,14 +100,19 @@ impl Node {
         if !self.config.durable {
             return self.publish(command, entries, now, out);
         }
-        let mut changes: Vec<Change> = entries.iter().map(|e| disk::entry_change(e, &self.key)).collect();
+        let mut changes: Vec<Change> =
+            entries.iter().map(|e| disk::entry_change(e, &self.key)).collect();
         let upto = self.last_own_seq();
         changes.push(disk::own_origin_change(self.store.vector(), self.id, upto));
         let persist = self.persist(changes, out);
         self.writes.pending.push_back(Pending { persist, command, entries });
     }
 
-    fn may_write(&self, keyspace: &str, writes: &[(Vec<u8>, Option<Vec<u8>>)]) -> Result<(), CommandError> {
+    fn may_write(
+        &self,
+        keyspace: &str,
+        writes: &[(Vec<u8>, Option<Vec<u8>>)],
+    ) -> Result<(), CommandError> {
         if keyspace.is_empty() || keyspace.len() > KEYSPACE_BYTES_MAX {
             return Err(CommandError::Keyspace { name: keyspace.to_owned() });
         }
@@ -139,7 +144,12 @@ impl Node {
     }
 
     /// Gives the group its sequence numbers and one stamp above all that it replaces.
-    fn number(&mut self, keyspace: &str, writes: Vec<(Vec<u8>, Option<Vec<u8>>)>, wall_ms: u64) -> Vec<Entry> {
+    fn number(
+        &mut self,
+        keyspace: &str,
+        writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+        wall_ms: u64,
+    ) -> Vec<Entry> {
         let keyspace: Arc<str> = keyspace.into();
         let replaced: Vec<Superseded> =
             writes.iter().map(|(key, _)| self.superseded_by_write(&keyspace, key)).collect();
@@ -177,7 +187,12 @@ impl Node {
         superseded
     }
 
-    fn stamp<'a>(&mut self, keyspace: &str, keys: impl Iterator<Item = &'a [u8]>, wall_ms: u64) -> Hlc {
+    fn stamp<'a>(
+        &mut self,
+        keyspace: &str,
+        keys: impl Iterator<Item = &'a [u8]>,
+        wall_ms: u64,
+    ) -> Hlc {
         let mut floor = Hlc(0);
         for key in keys {
             floor = floor.max(self.store.find(keyspace, key).map_or(Hlc(0), |k| k.entry.stamp));
@@ -214,8 +229,16 @@ impl Node {
     // Entries off the wire.
 
     /// Merges one entry; false if it could not be stored, which leaves a hole.
-    pub(super) fn apply_entry(&mut self, entry: Entry, via: Via, force: bool, now: Now, out: &mut Outbox) -> bool {
-        let unknown_own = |(origin, _, to): (NodeId, u64, u64)| origin == self.id && to > self.last_own_seq();
+    pub(super) fn apply_entry(
+        &mut self,
+        entry: Entry,
+        via: Via,
+        force: bool,
+        now: Now,
+        out: &mut Outbox,
+    ) -> bool {
+        let unknown_own =
+            |(origin, _, to): (NodeId, u64, u64)| origin == self.id && to > self.last_own_seq();
         let own_dot = (entry.dot.origin, entry.dot.seq, entry.dot.seq);
         if unknown_own(own_dot) || entry.superseded.ranges().any(unknown_own) {
             // Peers know writes of mine that I do not.
@@ -261,7 +284,13 @@ impl Node {
 
     // User events.
 
-    pub(super) fn emit(&mut self, name: String, payload: Vec<u8>, now: Now, out: &mut Outbox) -> Result<Reply, CommandError> {
+    pub(super) fn emit(
+        &mut self,
+        name: String,
+        payload: Vec<u8>,
+        now: Now,
+        out: &mut Outbox,
+    ) -> Result<Reply, CommandError> {
         let limit = |what, bytes, max| {
             if bytes > max { Err(CommandError::EventLength { what, bytes, max }) } else { Ok(()) }
         };
@@ -349,7 +378,8 @@ impl Node {
         self.writes.retry_at = now.mono + DISK_RETRY;
         self.writes.retry_seq = 0;
         self.writes.reservations.retain(|&(s, _)| s < seq);
-        self.writes.asked = self.writes.reservations.back().map_or(self.writes.durable, |&(_, r)| r);
+        self.writes.asked =
+            self.writes.reservations.back().map_or(self.writes.durable, |&(_, r)| r);
         if self.phase == Phase::Starting {
             return;
         }
@@ -423,7 +453,8 @@ impl Node {
             return;
         }
         let (entries, origins) = self.store.take_dirty();
-        let mut changes: Vec<Change> = std::mem::take(&mut self.writes.member_changes).into_iter().collect();
+        let mut changes: Vec<Change> =
+            std::mem::take(&mut self.writes.member_changes).into_iter().collect();
         let on_disk = entries.iter().map(|&slot| &self.store.kept(slot).entry);
         let changed = on_disk.filter(|entry| !self.overtaken(entry));
         changes.extend(changed.map(|entry| disk::entry_change(entry, &self.key)));

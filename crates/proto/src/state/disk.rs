@@ -107,7 +107,13 @@ pub fn recover(pairs: &[(Vec<u8>, Vec<u8>)], store: &mut Store, key: &HashKey) -
     recovered
 }
 
-fn read_pair(at: &[u8], value: &[u8], store: &mut Store, key: &HashKey, into: &mut Recovered) -> Option<()> {
+fn read_pair(
+    at: &[u8],
+    value: &[u8],
+    store: &mut Store,
+    key: &HashKey,
+    into: &mut Recovered,
+) -> Option<()> {
     let (&class, rest) = at.split_first()?;
     if class == ENTRY {
         store.restore_entry(Entry::decode(value, key).ok()??);

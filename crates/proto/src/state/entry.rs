@@ -10,7 +10,8 @@ use crate::limits::{
     WRITES_PER_COMMAND_MAX,
 };
 use crate::wire::codec::{
-    DecodeError, Decoded, Reader, below_max, put_bytes, put_dot, put_id, put_u32, put_u64, put_varint,
+    DecodeError, Decoded, Reader, below_max, put_bytes, put_dot, put_id, put_u32, put_u64,
+    put_varint,
 };
 use crate::wire::frame::{kind, put_frame};
 

@@ -87,7 +87,12 @@ impl Store {
     /// Merges one entry off the wire. `won` is called for each entry that became visible, in
     /// order; more than one where it completes a group. `force` ignores that the vector covers it,
     /// for a comparison in full after a fault.
-    pub fn receive(&mut self, entry: Entry, force: bool, won: &mut dyn FnMut(EntrySlot)) -> Applied {
+    pub fn receive(
+        &mut self,
+        entry: Entry,
+        force: bool,
+        won: &mut dyn FnMut(EntrySlot),
+    ) -> Applied {
         if self.vector.covers(entry.dot) && !force {
             return Applied::Stale;
         }
@@ -213,7 +218,11 @@ impl Store {
     }
 
     /// Entries of a keyspace whose key starts with `prefix`, in key order, deletes included.
-    pub fn with_prefix<'a>(&'a self, keyspace: &str, prefix: &[u8]) -> impl Iterator<Item = &'a Kept> + 'a {
+    pub fn with_prefix<'a>(
+        &'a self,
+        keyspace: &str,
+        prefix: &[u8],
+    ) -> impl Iterator<Item = &'a Kept> + 'a {
         let from: Arc<[u8]> = prefix.into();
         let wanted = from.clone();
         self.keyspaces
@@ -355,7 +364,8 @@ impl Store {
         if after == before {
             return;
         }
-        let print = |upto: u64| self.key.wide(domain::VECTOR_PRINT, &[&origin.0, &upto.to_le_bytes()]);
+        let print =
+            |upto: u64| self.key.wide(domain::VECTOR_PRINT, &[&origin.0, &upto.to_le_bytes()]);
         if before > 0 {
             self.vector_print -= print(before);
         }
@@ -505,7 +515,10 @@ mod tests {
         a.apply(entry(1, 2, 9, 6, None));
         assert_eq!(a.counts().0, 0);
         assert_eq!(a.receive(entry(1, 1, 9, 5, Some(1)), false, &mut |_| {}), Applied::Stale);
-        assert_eq!(a.receive(entry(2, 1, 9, 4, Some(1)), false, &mut |_| {}), Applied::Lost { discarded: true });
+        assert_eq!(
+            a.receive(entry(2, 1, 9, 4, Some(1)), false, &mut |_| {}),
+            Applied::Lost { discarded: true }
+        );
         assert_eq!(a.counts().0, 0);
     }
 
