@@ -3,8 +3,13 @@
 
 mod cli;
 mod cluster;
+#[cfg(target_os = "linux")]
+mod disk;
 mod http;
+mod kill;
 mod kv;
 mod life;
 mod misuse;
+#[cfg(target_os = "linux")]
+mod network;
 mod support;

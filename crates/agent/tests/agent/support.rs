@@ -1,6 +1,6 @@
 //! Decides how tests run the program and speak HTTP to it.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -20,6 +20,40 @@ pub(crate) fn tidings() -> Command {
         }
     }
     command
+}
+
+/// A line for who watches the tests, also where the test harness keeps back what a test prints.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Random numbers from a seed (SplitMix64): equal seeds, equal choices.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Dice {
+        Dice(seed)
+    }
+
+    pub(crate) fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        (self.roll() % bound as u64) as usize
+    }
+
+    pub(crate) fn one_in(&mut self, chances: usize) -> bool {
+        self.below(chances) == 0
+    }
+
+    pub(crate) fn millis(&mut self, from: usize, to: usize) -> Duration {
+        Duration::from_millis((from + self.below(to - from)) as u64)
+    }
 }
 
 pub(crate) fn run(args: &[&str]) -> Output {
@@ -57,8 +91,15 @@ pub(crate) struct Agent {
 impl Agent {
     /// On ports that the system picks, with more flags.
     pub(crate) fn start(name: &str, flags: &[&str]) -> Agent {
-        let mut command = tidings();
-        command.args(["agent", "--name", name, "--profile", "local"]);
+        Agent::start_by(tidings(), name, flags)
+    }
+
+    /// `command` runs the program, possibly behind another one.
+    pub(crate) fn start_by(mut command: Command, name: &str, flags: &[&str]) -> Agent {
+        command.args(["agent", "--name", name]);
+        if !flags.contains(&"--profile") {
+            command.args(["--profile", "local"]);
+        }
         if !flags.contains(&"--bind") {
             command.args(["--bind", "127.0.0.1:0"]);
         }
@@ -152,12 +193,18 @@ pub(crate) struct Watch(BufReader<TcpStream>);
 impl Watch {
     /// The next `data:` line, as it came.
     pub(crate) fn line(&mut self) -> String {
+        self.try_line().expect("an event in time").expect("the stream goes on")
+    }
+
+    /// `None`: the stream ended.
+    pub(crate) fn try_line(&mut self) -> io::Result<Option<String>> {
         loop {
             let mut line = String::new();
-            let read = self.0.read_line(&mut line).expect("an event in time");
-            assert!(read > 0, "the stream ended");
+            if self.0.read_line(&mut line)? == 0 {
+                return Ok(None);
+            }
             if let Some(data) = line.strip_prefix("data:") {
-                return data.trim().to_owned();
+                return Ok(Some(data.trim().to_owned()));
             }
         }
     }
@@ -194,17 +241,23 @@ impl Answer {
 }
 
 pub(crate) fn request(addr: &str, method: &str, path: &str, body: &[u8]) -> Answer {
-    let mut stream = TcpStream::connect(addr).expect("the agent listens");
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    try_request(addr, method, path, body).expect("a whole answer in time")
+}
+
+/// For agents that may be killed meanwhile: half an answer is none.
+pub(crate) fn try_request(addr: &str, method: &str, path: &str, body: &[u8]) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(addr)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     let length = body.len();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
     );
-    stream.write_all(head.as_bytes()).unwrap();
-    stream.write_all(body).unwrap();
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body)?;
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).expect("an answer in time");
-    let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("a head");
+    stream.read_to_end(&mut bytes)?;
+    let cut = || io::Error::from(io::ErrorKind::UnexpectedEof);
+    let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").ok_or_else(cut)?;
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let mut lines = head.lines();
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
@@ -212,5 +265,10 @@ pub(crate) fn request(addr: &str, method: &str, path: &str, body: &[u8]) -> Answ
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
         .collect();
-    Answer { status, headers, body: bytes[end + 4..].to_vec() }
+    let answer = Answer { status, headers, body: bytes[end + 4..].to_vec() };
+    let promised = answer.header("content-length").and_then(|length| length.parse().ok());
+    if promised.is_some_and(|promised: usize| promised != answer.body.len()) {
+        return Err(cut());
+    }
+    Ok(answer)
 }
