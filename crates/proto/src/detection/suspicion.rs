@@ -76,7 +76,7 @@ pub fn is_witness(
         domain::WITNESS,
         &[&me.0, &subject.0, &incarnation.to_le_bytes(), &attempt.to_le_bytes()],
     ) as u64;
-    (u128::from(draw) * nodes as u128 >> 64) < witnesses as u128
+    ((u128::from(draw) * nodes as u128) >> 64) < witnesses as u128
 }
 
 /// The open suspicions, by member; at most [`SUSPICIONS_MAX`].

@@ -42,6 +42,7 @@ impl Node {
         if self.next_contact <= now.mono {
             self.next_contact = now.mono + self.config.probe_period;
             self.recontact_lost(now, out);
+            self.compare_if_alone_in_doubt(now, out);
             self.contact_seed(now, out);
         }
     }
@@ -58,6 +59,17 @@ impl Node {
                 self.stats.recontacts += 1;
                 self.probe(slot, Purpose::Recontact, self.config.probe_period, now, out);
             }
+        }
+    }
+
+    /// Members that this node alone holds failed are its own doubt: some live peer's fingerprint
+    /// says whether it shares it.
+    fn compare_if_alone_in_doubt(&mut self, now: Now, out: &mut Outbox) {
+        let live = self.table.live();
+        let alone = self.table.lost().iter().any(|&slot| self.table.is_unconfirmed(slot));
+        if alone && !live.is_empty() {
+            let slot = live[self.rng_probe.index(live.len())];
+            self.probe(slot, Purpose::Recontact, self.config.probe_period, now, out);
         }
     }
 

@@ -712,11 +712,11 @@ impl Node {
                 kind::MEMBER => records.push(Record::decode(body)?),
                 kind::MEMBER_PUSH => {} // the records follow
                 kind::MEMBER_DIGEST => {
-                    self.put_members_page(&MemberDigest::decode(body)?, response)
+                    self.put_members_page(&MemberDigest::decode(body)?, response);
                 }
                 kind::VECTOR_REQUEST => self.vectors().put(response),
                 kind::DELTA_REQUEST => {
-                    self.put_delta_page(&DeltaRequest::decode(body)?, response, now.mono)
+                    self.put_delta_page(&DeltaRequest::decode(body)?, response, now.mono);
                 }
                 kind::FETCH => self.put_fetched(&Advert::decode(body)?, response),
                 _ => self.stats.frame_unknown += 1,

@@ -78,11 +78,13 @@ pub fn put_frame(out: &mut Vec<u8>, kind: u8, write: impl FnOnce(&mut Vec<u8>)) 
         out.copy_within(start..end, start + extra);
     }
     let mut value = len;
-    for at in start - 1..start + extra {
-        let more = if at == start + extra - 1 { 0 } else { 0x80 };
-        out[at] = value as u8 & 0x7f | more;
+    let (last, first) =
+        out[start - 1..start + extra].split_last_mut().expect("a length has a byte");
+    for byte in first {
+        *byte = value as u8 & 0x7f | 0x80;
         value >>= 7;
     }
+    *last = value as u8;
 }
 
 #[cfg(test)]
