@@ -81,9 +81,15 @@ const ROWS: &[Row] = &[
     },
     Row {
         setting: "accusers_required",
-        low: |c| c.accusers_required = 1,
-        high: |c| c.accusers_required = 7,
-        measure: accusers_of_a_verdict,
+        low: |c| {
+            unconfirmed(c, 1.0, 0);
+            c.accusers_required = 1;
+        },
+        high: |c| {
+            unconfirmed(c, 1.0, 0);
+            c.accusers_required = 7;
+        },
+        measure: |c| silence(c, |w, h| w.node(h).stats().verdicts_unconfirmed),
     },
     Row {
         setting: "witnesses",
@@ -312,17 +318,6 @@ fn indirect_probes_at_long_round_trips(config: &Config) -> f64 {
     let mut world = World::converged(7, world_config, 10, config);
     world.run_for(secs(5));
     total(&world, |w, h| w.node(h).stats().indirect_sent)
-}
-
-fn accusers_of_a_verdict(config: &Config) -> f64 {
-    let mut world = converged(12, config);
-    let id = world.id(5);
-    world.split_off([5]);
-    let decided =
-        |w: &World| w.seen().first_failed.keys().find(|(o, s)| *o != 5 && *s == id).map(|k| k.0);
-    world.run_while(secs(120), ms(1), |w| decided(w).is_none());
-    let first = decided(&world).expect("silence ends in a verdict");
-    world.view(first).evidence(id).map_or(0.0, |e| e.accusers.len() as f64)
 }
 
 fn health_of_an_isolated_node(config: &Config) -> f64 {
