@@ -220,7 +220,7 @@ pub(crate) enum Tags {
 #[derive(clap::Args, Debug)]
 pub(crate) struct Event {
     pub(crate) name: String,
-    /// At most 800 bytes; "-" reads standard input.
+    /// At most 700 bytes; "-" reads standard input.
     #[arg(default_value = "")]
     pub(crate) payload: OsString,
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::config::Config;
 
-/// Sends of one rumour by one node: `factor * log2(n + 1)`, rounded up. With 1.3 the chance that
-/// a node of n is missed by rumours alone is about n^-0.9 (Demers et al. 1987, blind counter:
-/// residue e^-m).
+/// Sends of one rumour by one node: `factor * log2(n + 1)`, rounded up. A node is missed by
+/// rumours alone with probability e^-sends (Demers et al. 1987, blind counter): with 1.8 that is
+/// n^-2.6 for one node, n^-1.6 for any of n.
 pub fn transmit_limit(factor: f64, nodes: usize) -> u32 {
     (factor * log2(nodes as f64 + 1.0)).ceil().max(1.0) as u32
 }

@@ -394,6 +394,26 @@ pub enum Alarm {
     },
 }
 
+impl Alarm {
+    pub const KINDS: usize = 10;
+
+    /// A small number per kind, to limit each kind's rate apart.
+    pub fn kind(&self) -> usize {
+        match self {
+            Alarm::NameConflict { .. } => 0,
+            Alarm::IdentityTaken { .. } => 1,
+            Alarm::ClockAhead { .. } => 2,
+            Alarm::IncarnationJump { .. } => 3,
+            Alarm::DatagramsBlocked { .. } => 4,
+            Alarm::Paused { .. } => 5,
+            Alarm::StateFault { .. } => 6,
+            Alarm::DiskFailed => 7,
+            Alarm::DiskRecovered => 8,
+            Alarm::ForeignCluster { .. } => 9,
+        }
+    }
+}
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
         /// Counters since the start, by name: the source of `/metrics`.

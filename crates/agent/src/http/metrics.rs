@@ -28,7 +28,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Fau
                 ("tidings_rumours_waiting", view.rumours_waiting() as f64),
                 ("tidings_spread_seconds", view.spread_time().as_secs_f64()),
                 ("tidings_synced", f64::from(u8::from(view.synced()))),
-                ("tidings_writes_refused", f64::from(u8::from(view.writes_refused()))),
+                ("tidings_disk_failed", f64::from(u8::from(view.writes_refused()))),
             ];
             (stats.clone(), gauges)
         })

@@ -211,7 +211,8 @@ fn status_of(refused: &CommandError) -> StatusCode {
         | CommandError::Keyspace { .. }
         | CommandError::TooManyWrites { .. }
         | CommandError::FactsLength { .. }
-        | CommandError::Tag { .. } => StatusCode::BAD_REQUEST,
+        | CommandError::Tag { .. }
+        | CommandError::Full { what: "tags", .. } => StatusCode::BAD_REQUEST,
         CommandError::ValueLength { .. } | CommandError::EventLength { .. } => {
             StatusCode::PAYLOAD_TOO_LARGE
         }

@@ -91,7 +91,7 @@ impl RumourQueue {
         self.turn = (self.turn + 1) % 3;
         for place in 0..4 {
             let index = if place == 0 { 0 } else { 1 + (self.turn + place - 1) % 3 };
-            // While others wait, the class whose turn it is not leaves them half of what is left.
+            // While others wait, the class whose turn it is not leaves them a third of what is left.
             let others = (1..4).any(|i| i != index && !self.classes[i].sends.is_empty());
             let room = end.saturating_sub(out.len());
             let until = if others && place == 1 { out.len() + room * 2 / 3 } else { end };

@@ -43,6 +43,8 @@ struct Attempt {
     addrs: Vec<SocketAddr>,
     turn: usize,
     retry: bool,
+    /// Remembered members, not seeds: when none of them answers, this node carries on alone.
+    remembered: bool,
     /// Has named a former life already: once a try.
     restated: bool,
     tries: u32,
@@ -80,6 +82,14 @@ impl Joins {
         }
     }
 
+    /// Members known before a restart.
+    pub(super) fn return_to(&mut self, addrs: Vec<SocketAddr>, now: Time) {
+        self.rejoin(addrs, now);
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.remembered = true;
+        }
+    }
+
     fn add(
         &mut self,
         command: Option<CommandId>,
@@ -96,6 +106,7 @@ impl Joins {
             addrs,
             turn: 0,
             retry,
+            remembered: false,
             restated: false,
             tries: 0,
             open: 0,
@@ -227,6 +238,10 @@ impl Node {
         let Some(attempt) = self.joins.get(id) else { return };
         attempt.open = attempt.open.saturating_sub(1);
         attempt.failure = (Some(addr), reason);
+        let tried_all = attempt.tries as usize * PARALLEL_MAX >= attempt.addrs.len();
+        if attempt.remembered && attempt.open == 0 && tried_all {
+            self.sessions.synced = true;
+        }
         if attempt.retry {
             attempt.at = attempt.at.max(now + attempt.pause() / 2);
         } else if attempt.open == 0 {

@@ -133,7 +133,7 @@ pub struct Node {
     stats: Stats,
     deadline: Time,
     /// Alarms of one kind are raised at most once per period.
-    alarm_after: Time,
+    alarms: [Time; Alarm::KINDS],
     /// The disk does not say any more which numbers were used: never start under this identity.
     numbers_lost: bool,
 }
@@ -233,7 +233,7 @@ impl Node {
             next_request: 0,
             stats: Stats::default(),
             deadline: Time::NEVER,
-            alarm_after: Time::ZERO,
+            alarms: [Time::ZERO; Alarm::KINDS],
             numbers_lost,
             config,
             key,
@@ -248,7 +248,12 @@ impl Node {
     fn remember(&mut self, rejoin: Vec<Facts>, live: Option<&[Arc<Facts>]>, now: Time) {
         let addrs: Vec<SocketAddr> =
             rejoin.iter().filter(|f| f.id != self.id).map(|f| f.addr).collect();
-        self.joins.rejoin(addrs, now);
+        if !addrs.is_empty() {
+            // They may know writes of ours that this disk does not (it was rolled back): hear them
+            // before writing more.
+            self.sessions.synced = false;
+            self.joins.return_to(addrs, now);
+        }
         for facts in live.into_iter().flatten().filter(|f| f.id != self.id) {
             let sum = record_checksum(&self.key, facts.id, 1, &facts.bytes);
             let precedence = Precedence::new(1, Standing::Alive, sum);
@@ -411,8 +416,9 @@ impl Node {
     }
 
     fn alarm(&mut self, alarm: Alarm, now: Time, out: &mut Outbox) {
-        if self.alarm_after <= now {
-            self.alarm_after = now + self.config.probe_period;
+        let after = &mut self.alarms[alarm.kind()];
+        if *after <= now {
+            *after = now + self.config.probe_period;
             out.items.push(Output::Event(Event::Alarm(alarm)));
         }
     }

@@ -176,7 +176,7 @@ impl Node {
         self.put_ping(seq, target, addr, now, out);
     }
 
-    /// No direct answer in time: helpers and one stream probe, in parallel (SWIM 4.1; row I2).
+    /// No direct answer in time: helpers and one stream probe, in parallel (SWIM 3.1; row I2).
     fn escalate(&mut self, seq: u16, now: Now, out: &mut Outbox) {
         let Some(probe) = self.probes.get_mut(seq) else { return };
         probe.escalated = true;

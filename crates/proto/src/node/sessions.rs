@@ -149,10 +149,14 @@ impl Node {
                 }
             }
         }
-        if self.state_mismatch.compare(theirs.state, now.mono, spread) == Verdict::Differs {
-            self.stats.state_mismatches += 1;
-            if self.sessions.state_after <= now.mono && self.sessions.gap.is_none() {
-                self.open_state(peer, addr, now.mono, out);
+        match self.state_mismatch.compare(theirs.state, now.mono, spread) {
+            Verdict::Equal => self.sessions.synced = true,
+            Verdict::Late => {}
+            Verdict::Differs => {
+                self.stats.state_mismatches += 1;
+                if self.sessions.state_after <= now.mono && self.sessions.gap.is_none() {
+                    self.open_state(peer, addr, now.mono, out);
+                }
             }
         }
     }
