@@ -38,9 +38,9 @@ fn a_killed_node_is_known_to_a_thousand() {
         let (victim, at) = (321, world.now());
         let id = world.id(victim);
         if silent {
-            isolate(&mut world, victim)
+            isolate(&mut world, victim);
         } else {
-            world.crash(victim)
+            world.crash(victim);
         }
         let known = |w: &World| {
             w.seen().first_failed.keys().filter(|(o, s)| *o != victim && *s == id).count()
@@ -145,9 +145,9 @@ fn a_pause_up_to_p_is_ridden_out() {
     for round in 0..30 {
         let victim = round * 7 % n;
         if round % 2 == 0 {
-            world.pause(victim)
+            world.pause(victim);
         } else {
-            world.suspend(victim)
+            world.suspend(victim);
         }
         world.run_for(config.pause_tolerated);
         world.resume(victim);
@@ -168,9 +168,9 @@ fn a_paused_observer_convicts_no_healthy_peer() {
     world.run_for(secs(5));
     for (observer, lasted) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 15), (6, 30), (7, 60)] {
         if observer % 2 == 0 {
-            world.pause(observer)
+            world.pause(observer);
         } else {
-            world.suspend(observer)
+            world.suspend(observer);
         }
         world.run_for(secs(lasted));
         world.resume(observer);
@@ -194,9 +194,9 @@ fn a_single_bad_link_kills_nobody() {
         let mut world = World::converged(seed, WorldConfig::default(), n, &Config::lan());
         world.run_for(secs(2));
         if one_way {
-            world.net.cut_one_way(3, 30)
+            world.net.cut_one_way(3, 30);
         } else {
-            world.net.cut(3, 30)
+            world.net.cut(3, 30);
         }
         world.run_for(secs(hours * 1800));
         let seen = &world.seen().counts;

@@ -100,9 +100,9 @@ fn a_paused_node_returns_with_its_id_and_a_higher_incarnation() {
         let mut world = joined(seed, WorldConfig::default(), n, &Config::lan());
         let id = world.id(7);
         if suspended {
-            world.suspend(7)
+            world.suspend(7);
         } else {
-            world.pause(7)
+            world.pause(7);
         }
         world.run_for(secs(60));
         let others_see = world.up().filter(|&h| h != 7);

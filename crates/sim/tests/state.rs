@@ -103,9 +103,9 @@ fn a_delete_survives_a_node_that_was_away() {
         world.run_for(secs(120));
         world.resume(5);
         if durable {
-            world.restart(4)
+            world.restart(4);
         } else {
-            world.net.heal()
+            world.net.heal();
         }
         world.run_for(secs(5));
         settle(&mut world, secs(20));
