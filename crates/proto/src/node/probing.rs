@@ -336,9 +336,13 @@ impl Node {
             Err(RequestError::Refused) => self.found_gone(seq, Cause::Refused, now, out),
             Err(_) => {}
             Ok(body) => {
-                for (kind, _) in Frames::new(body).flatten() {
+                for (kind, body) in Frames::new(body).flatten() {
                     match kind {
-                        kind::ACK => self.stream_probe_acked(seq, now, out),
+                        kind::ACK => {
+                            if let Ok(ack) = Ack::decode(body) {
+                                self.stream_probe_acked(seq, ack, now, out);
+                            }
+                        }
                         kind::NOT_ME => self.not_me(seq, now, out),
                         _ => {}
                     }
@@ -348,7 +352,7 @@ impl Node {
     }
 
     /// The stream gets through where datagrams did not: alive, and worth an operator's look.
-    fn stream_probe_acked(&mut self, seq: u16, now: Now, out: &mut Outbox) {
+    fn stream_probe_acked(&mut self, seq: u16, ack: Ack, now: Now, out: &mut Outbox) {
         let Some(probe) = self.probes.end(seq) else { return };
         self.stats.stream_probes_acked += 1;
         self.stats.datagrams_blocked += 1;
@@ -357,6 +361,9 @@ impl Node {
             self.alarm(Alarm::DatagramsBlocked { name }, now.mono, out);
         }
         self.probe_succeeded(&probe, now, out);
+        // A node that hears nothing but streams is repaired by them too (row B8).
+        let prints = ack.prints.unwrap_or(probe.prints);
+        self.compare(probe.target, probe.addr, prints, now, out);
     }
 
     pub(super) fn unreachable(&mut self, to: SocketAddr, now: Now, out: &mut Outbox) {
