@@ -1,0 +1,214 @@
+//! Decides what each decoder promises for any bytes: it returns, and what it accepts is encoded
+//! again to the same value.
+
+use tidings_proto::anti_entropy::digest::{
+    DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors,
+};
+use tidings_proto::base::hash::HashKey;
+use tidings_proto::base::time::Time;
+use tidings_proto::detection::message::{
+    Accusation, Ack, Ping, PingReq, decode_answer, put_accusation, put_answer,
+};
+use tidings_proto::dissemination::events::StoredEvent;
+use tidings_proto::membership::facts::Facts;
+use tidings_proto::membership::record::{Record, put_record};
+use tidings_proto::state::disk::{self, Recovered};
+use tidings_proto::state::entry::{Advert, Entry};
+use tidings_proto::state::store::Store;
+use tidings_proto::wire::frame::{Frames, kind, put_frame};
+use tidings_proto::wire::packet::{self, HEADER_BYTES};
+
+use super::choices::Choices;
+use super::reseal;
+
+/// The cluster of all fuzz targets.
+pub const CLUSTER: &str = "fuzz";
+/// When events are read.
+const NOW: Time = Time::from_secs(1_000_000);
+
+pub fn key() -> HashKey {
+    HashKey::for_cluster(CLUSTER)
+}
+
+/// The body of the one frame that `write` appends.
+pub fn body(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(&mut out);
+    let mut frames = Frames::new(&out);
+    let (_, body) = frames.next().expect("a frame").expect("a whole one");
+    assert!(frames.next().is_none(), "one frame was written");
+    body.to_vec()
+}
+
+pub fn packet(data: &[u8]) {
+    let key = key();
+    if let Ok((sender, frames)) = packet::open(data, &key) {
+        let mut again = Vec::new();
+        let start = packet::begin(&mut again, &key, sender);
+        again.extend_from_slice(frames);
+        packet::seal(&mut again, start, &key);
+        assert_eq!(again, data);
+    }
+    if data.len() >= HEADER_BYTES {
+        let mut sealed = data.to_vec();
+        sealed[0] = packet::VERSION;
+        sealed[1..4].copy_from_slice(&key.cluster_tag());
+        packet::seal(&mut sealed, 0, &key);
+        let (sender, frames) = packet::open(&sealed, &key).expect("sealed for this cluster");
+        assert_eq!((&sender.0[..], frames), (&data[8..HEADER_BYTES], &data[HEADER_BYTES..]));
+        let other = HashKey::for_cluster("another");
+        assert!(packet::open(&sealed, &other).is_err(), "sealed for one cluster only");
+    }
+}
+
+pub fn frames(data: &[u8]) {
+    let read: Vec<_> = Frames::new(data).flatten().collect();
+    let mut again = Vec::new();
+    for (kind, body) in &read {
+        put_frame(&mut again, *kind, |out| out.extend_from_slice(body));
+    }
+    assert!(again.len() <= data.len(), "ours is the shortest form");
+    let reread: Vec<_> = Frames::new(&again).map(|f| f.expect("whole")).collect();
+    assert_eq!(reread, read);
+}
+
+pub fn facts(data: &[u8]) {
+    let Ok(f) = Facts::decode(data) else { return };
+    assert_eq!(&f.bytes[..], data, "kept as they came");
+    let again = Facts::new(f.id, &f.name, f.addr, f.boot, f.accepted, f.replaces, &f.tags)
+        .expect("accepted facts can be said again");
+    let same = Facts { bytes: f.bytes.clone(), content: f.content, ..again };
+    assert_eq!(same, f);
+}
+
+pub fn member(data: &[u8]) {
+    for data in [data.to_vec(), reseal::record(&key(), data).unwrap_or_default()] {
+        let Ok(r) = Record::decode(&data) else { continue };
+        let again = body(|out| put_record(out, r.id, r.precedence(), r.facts, &r.accusers));
+        let read = Record::decode(&again).expect("what was accepted");
+        assert_eq!((read.id, read.precedence()), (r.id, r.precedence()));
+        assert_eq!((read.facts, &read.accusers), (r.facts, &r.accusers));
+        assert_eq!(read.checksum_holds(&key()), r.checksum_holds(&key()));
+    }
+}
+
+pub fn accusation(data: &[u8]) {
+    let Ok(a) = Accusation::decode(data) else { return };
+    let again = body(|out| put_accusation(out, a.subject, a.incarnation, &a.accusers));
+    assert_eq!(Accusation::decode(&again), Ok(a));
+}
+
+pub fn probe(data: &[u8]) {
+    if let Ok(ping) = Ping::decode(data) {
+        assert_eq!(Ping::decode(&body(|out| ping.put(out))), Ok(ping));
+    }
+    if let Ok(ack) = Ack::decode(data) {
+        assert_eq!(Ack::decode(&body(|out| ack.put(out))), Ok(ack));
+    }
+    if let Ok(request) = PingReq::decode(data) {
+        assert_eq!(PingReq::decode(&body(|out| request.put(out))), Ok(request));
+    }
+    if let Ok(seq) = decode_answer(data) {
+        assert_eq!(decode_answer(&body(|out| put_answer(out, kind::NACK, seq))), Ok(seq));
+    }
+}
+
+pub fn entry(data: &[u8]) {
+    let key = key();
+    let structure = Entry::decode(data, &key);
+    let resealed = reseal::entry(&key, data).unwrap_or_default();
+    let accepted = match (structure, Entry::decode(&resealed, &key)) {
+        (Ok(_), Ok(Some(entry))) => entry,
+        (Ok(_), broken) => panic!("a resealed entry: {broken:?}"),
+        (Err(_), _) => return,
+    };
+    let mut again = Vec::new();
+    accepted.put_body(&mut again, &key);
+    assert_eq!(Entry::decode(&again, &key), Ok(Some(accepted)));
+}
+
+pub fn advert(data: &[u8]) {
+    let Ok(advert) = Advert::decode(data) else { return };
+    assert_eq!(Advert::decode(&body(|out| advert.put(out, kind::FETCH))), Ok(advert));
+}
+
+pub fn event(data: &[u8]) {
+    let key = key();
+    let structure = StoredEvent::decode(data, &key, NOW);
+    let resealed = reseal::event(&key, data).unwrap_or_default();
+    let accepted = match (structure, StoredEvent::decode(&resealed, &key, NOW)) {
+        (Ok(_), Ok(Some(event))) => event,
+        (Ok(_), broken) => panic!("a resealed event: {broken:?}"),
+        (Err(_), _) => return,
+    };
+    let again = body(|out| accepted.put(out, &key, NOW));
+    assert_eq!(StoredEvent::decode(&again, &key, NOW), Ok(Some(accepted)));
+}
+
+pub fn member_digest(data: &[u8]) {
+    if let Ok(digest) = MemberDigest::decode(data) {
+        assert_eq!(MemberDigest::decode(&body(|out| digest.put(out))), Ok(digest));
+    }
+    if let Ok(end) = MembersEnd::decode(data) {
+        assert!(!end.differs(end.differing.len() * 8));
+        assert_eq!(MembersEnd::decode(&body(|out| end.put(out))), Ok(end));
+    }
+}
+
+pub fn vectors(data: &[u8]) {
+    let Ok(vectors) = Vectors::decode(data) else { return };
+    assert_eq!(Vectors::decode(&body(|out| vectors.put(out))), Ok(vectors));
+}
+
+pub fn delta(data: &[u8]) {
+    if let Ok(request) = DeltaRequest::decode(data) {
+        assert_eq!(DeltaRequest::decode(&body(|out| request.put(out))), Ok(request));
+    }
+    if let Ok(end) = DeltaEnd::decode(data) {
+        assert_eq!(DeltaEnd::decode(&body(|out| end.put(out))), Ok(end));
+    }
+}
+
+/// Pairs as [`Choices::bytes`]: key, value, key, value, ...
+pub fn disk(data: &[u8]) {
+    let pairs = pairs(data);
+    let resealed: Vec<_> =
+        pairs.iter().map(|(at, value)| (at.clone(), reseal::pair(&key(), at, value))).collect();
+    for pairs in [pairs, resealed] {
+        let mut store = Store::new(key(), true);
+        let recovered = disk::recover(&pairs, &mut store, &key());
+        assert!(recovered.unreadable <= pairs.len());
+        assert!(!store.is_dirty(), "what came from the disk is on it");
+        recovered_again(&store, &recovered);
+    }
+}
+
+pub fn pairs(data: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut choices = Choices::new(data);
+    let mut pairs = Vec::new();
+    while !choices.is_empty() {
+        pairs.push((choices.bytes().to_vec(), choices.bytes().to_vec()));
+    }
+    pairs
+}
+
+/// What was recovered and is written again is recovered to the same.
+fn recovered_again(store: &Store, recovered: &Recovered) {
+    let mut changes: Vec<_> = recovered.reserved.map(disk::reserved_change).into_iter().collect();
+    changes.extend(store.since(0).map(|kept| disk::entry_change(&kept.entry, &key())));
+    let origins = store.vector().prefixes();
+    changes.extend(origins.map(|(id, _)| disk::origin_change(store.vector(), id)));
+    changes.extend(recovered.members.iter().map(|facts| disk::member_change(facts, true)));
+    let pairs: Vec<_> =
+        changes.into_iter().map(|(at, value)| (at, value.expect("a value is set"))).collect();
+    let mut other = Store::new(key(), true);
+    let again = disk::recover(&pairs, &mut other, &key());
+    assert_eq!((again.unreadable, again.reserved), (0, recovered.reserved));
+    assert_eq!(again.members, recovered.members);
+    assert_eq!(other.print(), store.print());
+    assert_eq!(other.counts(), store.counts());
+    for (origin, upto) in store.vector().prefixes() {
+        assert_eq!(other.vector().upto(origin), upto);
+        assert_eq!(other.vector().beyond(origin), store.vector().beyond(origin));
+    }
+}

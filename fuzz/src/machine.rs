@@ -1,0 +1,523 @@
+//! Decides what a whole node promises for any sequence of inputs: it returns, its timer moves on,
+//! what it sends is well-formed and bounded, and what it keeps stays within the limits.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings_proto::anti_entropy::digest::{
+    DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors,
+};
+use tidings_proto::base::clocks::{Dot, Hlc};
+use tidings_proto::detection::message::{Ack, Ping, PingReq, Prints, put_accusation, put_answer};
+use tidings_proto::dissemination::events::StoredEvent;
+use tidings_proto::io::{
+    Command, CommandId, Input, Outbox, Output, RequestError, RequestId, Stats,
+};
+use tidings_proto::limits::{
+    ENTRIES_MAX, EVENTS_KEPT_MAX, MEMBERS_MAX, REQUESTS_MAX, SEEDS_MAX, STREAM_BYTES_MAX,
+    SUSPICIONS_MAX,
+};
+use tidings_proto::membership::facts::{FactStore, Facts};
+use tidings_proto::membership::record::{
+    Accusers, Cause, Precedence, Standing, put_record, record_checksum,
+};
+use tidings_proto::state::entry::{Advert, Entry, Superseded};
+use tidings_proto::wire::codec::put_id;
+use tidings_proto::wire::frame::{Frames, kind, put_frame};
+use tidings_proto::wire::packet::{self, HEADER_BYTES};
+use tidings_proto::{Config, Identity, Node, NodeId, Now, Snapshot, Time};
+
+use super::choices::Choices;
+use super::decoders::{CLUSTER, key, pairs};
+use super::reseal;
+
+/// Steps of one run; what is left of the input is not used.
+const STEPS_MAX: usize = 400;
+/// Members of the scene, the node itself first.
+const CAST: usize = 7;
+
+/// What a step does; the first byte of a step, modulo their number.
+pub mod op {
+    pub const WAIT: u8 = 0;
+    pub const SLEEP: u8 = 1;
+    pub const DATAGRAM: u8 = 2;
+    pub const REQUEST: u8 = 3;
+    pub const ANSWER: u8 = 4;
+    pub const NO_ANSWER: u8 = 5;
+    pub const UNREACHABLE: u8 = 6;
+    pub const COMMAND: u8 = 7;
+    pub const DISK: u8 = 8;
+    pub const RAW_DATAGRAM: u8 = 9;
+    pub const WALL_CLOCK: u8 = 10;
+    pub const ECHO: u8 = 11;
+    pub const PONG: u8 = 12;
+    pub const COUNT: u8 = 14; // one more: WAIT is the most frequent
+}
+
+/// Bytes of a first step that starts a node without disk or past, but with peers.
+pub const FRESH_WITH_PEERS: u8 = 2;
+
+pub fn id(n: usize) -> NodeId {
+    NodeId::from_u128((n as u128 + 1) << 96 | 7)
+}
+
+pub fn addr(n: usize) -> SocketAddr {
+    SocketAddr::new(Ipv4Addr::new(10, 0, 0, n as u8).into(), 7946)
+}
+
+fn facts_of(n: usize, name: usize, at: usize, replaces: Option<NodeId>) -> Facts {
+    let name = format!("n{name}");
+    Facts::new(id(n), &name, addr(at), n as u64, Hlc(n as u64), replaces, &BTreeMap::new())
+        .expect("small facts")
+}
+
+/// A node among peers, and what it has asked of them.
+struct Scene {
+    node: Node,
+    now: Now,
+    out: Outbox,
+    durable: bool,
+    requests: Vec<(RequestId, SocketAddr)>,
+    persisted: u64,
+    last_packet: Vec<u8>,
+    pings: Vec<(u16, SocketAddr)>,
+    calls: u64,
+}
+
+pub fn node(data: &[u8]) {
+    live(data);
+}
+
+/// Lives the life that the bytes describe; returns what it came to.
+pub fn live(data: &[u8]) -> Stats {
+    let mut choices = Choices::new(data);
+    let mut scene = Scene::new(&mut choices);
+    for _ in 0..STEPS_MAX {
+        if choices.is_empty() {
+            break;
+        }
+        scene.step(&mut choices);
+    }
+    scene.check_kept();
+    scene.node.stats().clone()
+}
+
+impl Scene {
+    fn new(choices: &mut Choices<'_>) -> Scene {
+        let start = choices.byte();
+        let (durable, known, past) = (start & 1 != 0, start & 2 != 0, start & 4 != 0);
+        let config = Config {
+            cluster: CLUSTER.to_owned(),
+            durable,
+            forget_after: Duration::from_secs(10),
+            event_window: Duration::from_secs(20),
+            ..Config::local()
+        };
+        let identity = Identity {
+            id: id(0),
+            name: "n0".to_owned(),
+            addr: addr(0),
+            tags: vec![("zone".to_owned(), "a".to_owned())],
+            boot: 1,
+            replaces: None,
+        };
+        let members: Arc<[Arc<Facts>]> =
+            (1..4).map(|n| Arc::new(facts_of(n, n, n, None))).collect();
+        let recovered = Snapshot {
+            pairs: if past { pairs(choices.bytes()) } else { Vec::new() },
+            members: known.then_some(members),
+        };
+        let now = Now { mono: Time::from_secs(100), wall_ms: 1_700_000_000_000 };
+        let node = Node::new(config, identity, [7; 32], recovered, FactStore::default(), now);
+        let mut scene = Scene {
+            node: node.expect("a valid configuration"),
+            now,
+            out: Outbox::default(),
+            durable,
+            requests: Vec::new(),
+            persisted: 0,
+            last_packet: Vec::new(),
+            pings: Vec::new(),
+            calls: 0,
+        };
+        scene.handle(Input::Tick);
+        if durable {
+            let upto = scene.persisted;
+            scene.handle(Input::Persisted { upto });
+        }
+        scene
+    }
+
+    fn step(&mut self, choices: &mut Choices<'_>) {
+        match choices.byte() % op::COUNT {
+            op::WAIT => self.wait_until(self.node.next_deadline()),
+            op::SLEEP => {
+                let pause = match choices.byte() {
+                    short @ 0..200 => Duration::from_millis(u64::from(short) * 5),
+                    long => Duration::from_secs(u64::from(long - 200)),
+                };
+                self.wait_until(self.now.mono + pause);
+            }
+            op::DATAGRAM => self.datagram(choices),
+            op::REQUEST => self.request(choices),
+            op::ANSWER => self.answer(choices),
+            op::NO_ANSWER => {
+                let reasons = [RequestError::Refused, RequestError::Timeout, RequestError::Broken];
+                let result = Err(reasons[choices.below(3)]);
+                if let Some((id, _)) = self.take_request(choices) {
+                    self.handle(Input::Response { id, result });
+                }
+            }
+            op::UNREACHABLE => self.handle(Input::Unreachable { to: addr(choices.below(CAST)) }),
+            op::COMMAND => {
+                let command = command(choices);
+                self.handle(Input::Command { id: CommandId(self.calls), command });
+            }
+            op::DISK if self.persisted == 0 => {} // nothing is under way
+            op::DISK => {
+                let (failed, seq) = (choices.below(3) == 0, self.persisted);
+                self.handle(match failed {
+                    true => Input::PersistFailed { seq },
+                    false => Input::Persisted { upto: seq },
+                });
+            }
+            op::RAW_DATAGRAM => {
+                let from = addr(choices.below(CAST));
+                self.handle(Input::Datagram { from, sender: None, bytes: choices.bytes() });
+            }
+            op::WALL_CLOCK => self.now.wall_ms = choices.u64(),
+            op::ECHO => {
+                let bytes = std::mem::take(&mut self.last_packet);
+                let from = addr(choices.below(CAST));
+                self.handle(Input::Datagram { from, sender: None, bytes: &bytes });
+            }
+            op::PONG => self.pong(choices),
+            _ => self.wait_until(self.node.next_deadline()),
+        }
+    }
+
+    /// One of the last pings is answered, mostly as it should be.
+    fn pong(&mut self, choices: &mut Choices<'_>) {
+        let Some((seq, to)) = self.pings.pop() else { return };
+        let sender = (0..CAST).find(|&n| addr(n) == to).unwrap_or(1);
+        let mut body = Vec::new();
+        match choices.below(8) {
+            0 => put_answer(&mut body, kind::INDIRECT_ACK, seq),
+            1 => put_answer(&mut body, kind::NACK, seq),
+            2 => put_answer(&mut body, kind::NOT_ME, seq),
+            _ => Ack { seq, prints: None }.put(&mut body),
+        }
+        let bytes = reseal::packet_of(&key(), id(sender), &body);
+        self.handle(Input::Datagram { from: to, sender: None, bytes: &bytes });
+    }
+
+    fn datagram(&mut self, choices: &mut Choices<'_>) {
+        let (from, sender) = (choices.below(CAST), choices.below(CAST));
+        let bytes = reseal::packet_of(&key(), id(sender), &frames(choices));
+        self.handle(Input::Datagram { from: addr(from), sender: None, bytes: &bytes });
+    }
+
+    fn request(&mut self, choices: &mut Choices<'_>) {
+        let (from, sender) = (choices.below(CAST), choices.below(CAST));
+        let bytes = reseal::packet_of(&key(), id(sender), &frames(choices));
+        let id = RequestId(self.calls);
+        self.handle(Input::Request { from: addr(from), sender: None, id, bytes: &bytes });
+    }
+
+    /// The peer that was asked answers, or another in its place.
+    fn answer(&mut self, choices: &mut Choices<'_>) {
+        let Some((id_asked, to)) = self.take_request(choices) else { return };
+        let honest = (0..CAST).find(|&n| addr(n) == to).unwrap_or(1);
+        let sender = if choices.below(4) == 0 { choices.below(CAST) } else { honest };
+        let bytes = reseal::packet_of(&key(), id(sender), &frames(choices));
+        self.handle(Input::Response { id: id_asked, result: Ok(&bytes) });
+    }
+
+    fn take_request(&mut self, choices: &mut Choices<'_>) -> Option<(RequestId, SocketAddr)> {
+        let n = self.requests.len();
+        (n > 0).then(|| self.requests.swap_remove(choices.below(n)))
+    }
+
+    /// At most an hour at once: a run is no longer than a day and a bit.
+    fn wait_until(&mut self, at: Time) {
+        let latest = self.now.mono + Duration::from_secs(3600);
+        let at = at.max(self.now.mono).min(latest);
+        self.now.wall_ms =
+            self.now.wall_ms.saturating_add(at.since(self.now.mono).as_millis() as u64);
+        self.now.mono = at;
+        self.handle(Input::Tick);
+    }
+
+    /// One input; then the timer must move on by itself.
+    fn handle(&mut self, input: Input<'_>) {
+        self.call(input);
+        let mut ticks = 0;
+        while self.node.next_deadline() <= self.now.mono {
+            ticks += 1;
+            assert!(ticks < 100, "the deadline never passes");
+            self.call(Input::Tick);
+        }
+    }
+
+    fn call(&mut self, input: Input<'_>) {
+        self.calls += 1;
+        self.out.clear();
+        self.node.handle(self.now, input, &mut self.out);
+        let out = std::mem::take(&mut self.out);
+        for item in &out.items {
+            self.check_sent(item, &out.bytes);
+        }
+        self.out = out;
+    }
+
+    fn check_sent(&mut self, item: &Output, bytes: &[u8]) {
+        let sealed_by_us = |packet: &[u8]| {
+            assert_eq!(packet::open(packet, &key()).map(|(sender, _)| sender), Ok(id(0)));
+        };
+        match item {
+            Output::Datagram { to, bytes: range } => {
+                let packet = &bytes[range.clone()];
+                assert!(packet.len() <= 1400, "a datagram of {} bytes", packet.len());
+                sealed_by_us(packet);
+                packet.clone_into(&mut self.last_packet);
+                if let Some(Ok((kind::PING, body))) = Frames::new(&packet[HEADER_BYTES..]).next() {
+                    self.pings.push((Ping::decode(body).expect("our own ping").seq, *to));
+                }
+            }
+            Output::Request { to, id, bytes: range, .. } => {
+                assert!(range.len() <= STREAM_BYTES_MAX, "a request of {} bytes", range.len());
+                sealed_by_us(&bytes[range.clone()]);
+                self.requests.push((*id, *to));
+                assert!(self.requests.len() <= REQUESTS_MAX);
+            }
+            Output::Response { bytes: range, .. } => {
+                assert!(range.len() <= STREAM_BYTES_MAX, "a response of {} bytes", range.len());
+                sealed_by_us(&bytes[range.clone()]);
+            }
+            Output::Persist(persist) => {
+                assert!(self.durable && !persist.changes.is_empty());
+                assert!(persist.seq > self.persisted, "transactions are numbered");
+                self.persisted = persist.seq;
+            }
+            Output::Reply { .. } | Output::Event(_) => {}
+        }
+    }
+
+    fn check_kept(&self) {
+        let view = self.node.view();
+        let members = view.members().count();
+        let (live, deleted) = view.entry_counts();
+        assert!(members <= MEMBERS_MAX && live + deleted <= ENTRIES_MAX);
+        assert!(view.seeds().len() <= SEEDS_MAX);
+        let news = members + SUSPICIONS_MAX + live + deleted + EVENTS_KEPT_MAX;
+        assert!(view.rumours_waiting() <= news);
+        assert!(view.members().any(|m| m.id == id(0)) || view.left());
+        let mut last = None;
+        for (origin, upto) in view.vector() {
+            assert!(last < Some(origin) && upto > 0, "a vector is sorted and tells no zeroes");
+            last = Some(origin);
+        }
+    }
+}
+
+fn command(choices: &mut Choices<'_>) -> Command {
+    let name = |choices: &mut Choices<'_>| format!("n{}", choices.below(CAST));
+    match choices.below(8) {
+        0 => Command::Join {
+            addrs: (0..choices.below(4)).map(|_| addr(choices.below(CAST))).collect(),
+            retry: choices.below(2) == 0,
+        },
+        1 if choices.below(8) == 0 => Command::Leave,
+        2 => Command::ForceLeave { name: name(choices), prune: choices.below(2) == 0 },
+        3 => Command::SetTags {
+            set: vec![(name(choices), String::from_utf8_lossy(choices.bytes()).into_owned())],
+            unset: vec![name(choices)],
+        },
+        4 => Command::Emit { name: name(choices), payload: choices.bytes().to_vec() },
+        5 => Command::SetSeeds { addrs: vec![addr(choices.below(CAST)); choices.below(80)] },
+        _ => Command::Write {
+            keyspace: "kv".to_owned(),
+            writes: (0..choices.below(4)).map(|_| (vec![choices.byte()], value(choices))).collect(),
+        },
+    }
+}
+
+fn value(choices: &mut Choices<'_>) -> Option<Vec<u8>> {
+    match choices.below(8) {
+        0 => None,
+        1 => Some(vec![7; 2000]), // too large for a rumour
+        _ => Some(choices.bytes().to_vec()),
+    }
+}
+
+/// Up to four frames: built from choices, or given as bytes.
+fn frames(choices: &mut Choices<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let shape = choices.byte();
+    if shape == 0 {
+        return choices.bytes().to_vec();
+    }
+    for _ in 0..1 + shape % 4 {
+        frame(choices, &mut out);
+    }
+    out
+}
+
+fn frame(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
+    match choices.below(20) {
+        0 => ping(choices).put(out),
+        1 => ack(choices).put(out),
+        2 => ping_req(choices).put(out),
+        3 => {
+            let kinds = [kind::INDIRECT_ACK, kind::NACK, kind::NOT_ME];
+            put_answer(out, kinds[choices.below(3)], probe_number(choices));
+        }
+        4..=6 => member(choices, out),
+        7 => put_accusation(out, id(choices.below(CAST)), choices.seq(), &accusers(choices)),
+        8 | 9 => entry(choices).put(out, &key()),
+        10 => advert(choices, out),
+        11 => event(choices).put(out, &key(), Time::from_secs(100)),
+        12 => put_frame(out, kind::JOIN, |_| {}),
+        13 => put_frame(out, kind::JOIN_REFUSED, |out| {
+            out.push(choices.byte() % 5);
+            put_id(out, id(choices.below(CAST)));
+        }),
+        14 => digest(choices).put(out),
+        15 => MembersEnd {
+            next: (choices.below(4) == 0).then(|| choices.u64() >> 1),
+            differing: choices.bytes().iter().take(128).copied().collect(),
+        }
+        .put(out),
+        16 => vectors(choices).put(out),
+        17 => DeltaRequest {
+            boot: u64::from(choices.byte()),
+            cursor: u64::from(choices.byte()),
+            full: choices.below(2) == 0,
+            have: vectors(choices),
+        }
+        .put(out),
+        18 => DeltaEnd {
+            boot: u64::from(choices.byte()),
+            cursor: u64::from(choices.byte()),
+            closed: (choices.below(3) > 0).then(|| (vectors(choices), choices.u64())),
+        }
+        .put(out),
+        _ => {
+            let frame = [kind::FETCH, kind::VECTOR_REQUEST, kind::MEMBER_PUSH, choices.byte()];
+            put_frame(out, frame[choices.below(4)], |out| out.extend_from_slice(choices.bytes()));
+        }
+    }
+}
+
+fn ping(choices: &mut Choices<'_>) -> Ping {
+    let target = match choices.below(4) {
+        0 => 0,
+        1 => choices.u64(),
+        _ => id(0).short(),
+    };
+    Ping { seq: choices.byte().into(), target, prints: prints(choices) }
+}
+
+fn ack(choices: &mut Choices<'_>) -> Ack {
+    let prints = (choices.below(2) == 0).then(|| prints(choices));
+    Ack { seq: probe_number(choices), prints }
+}
+
+/// Mostly one that is under way.
+fn probe_number(choices: &mut Choices<'_>) -> u16 {
+    choices.below(32) as u16
+}
+
+fn prints(choices: &mut Choices<'_>) -> Prints {
+    Prints { members: choices.byte().into(), state: choices.byte().into() }
+}
+
+fn ping_req(choices: &mut Choices<'_>) -> PingReq {
+    PingReq {
+        seq: choices.byte().into(),
+        target: id(choices.below(CAST)),
+        addr: addr(choices.below(CAST)),
+        timeout: Duration::from_millis(u64::from(choices.u16()) * 16),
+    }
+}
+
+fn member(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
+    let who = choices.below(CAST);
+    let name = if choices.below(4) == 0 { choices.below(CAST) } else { who };
+    let at = if choices.below(4) == 0 { choices.below(CAST) } else { who };
+    let replaces = (choices.below(4) == 0).then(|| id(choices.below(CAST)));
+    let facts = facts_of(who, name, at, replaces.filter(|&old| old != id(who)));
+    let incarnation = choices.seq();
+    use Standing::{Alive, Failed, Leaving, Left, Retired};
+    let standing = [Alive, Alive, Alive, Failed, Failed, Leaving, Left, Retired][choices.below(8)];
+    let sum = record_checksum(&key(), facts.id, incarnation, &facts.bytes);
+    let precedence = Precedence::new(incarnation, standing, sum);
+    put_record(out, facts.id, precedence, &facts.bytes, &accusers(choices));
+}
+
+fn accusers(choices: &mut Choices<'_>) -> Accusers {
+    let mut accusers = Accusers::default();
+    for _ in 0..choices.below(5) {
+        let causes = [Cause::Silence, Cause::Refused, Cause::Replaced];
+        accusers.add(id(choices.below(CAST)), causes[choices.below(3)]);
+    }
+    accusers
+}
+
+fn entry(choices: &mut Choices<'_>) -> Entry {
+    let seq = choices.seq().max(1);
+    let len = 1 + choices.below(8) as u64 / 4 * choices.below(5) as u64;
+    let before = (choices.below(8) as u64).min(len - 1).min(seq - 1);
+    let mut superseded = Superseded::default();
+    for _ in 0..choices.below(3) {
+        let from = choices.seq().max(1);
+        let length = choices.below(9) as u64;
+        superseded.add_range(id(choices.below(CAST)), from, from + length);
+    }
+    Entry {
+        keyspace: if choices.below(4) == 0 { "other".into() } else { "kv".into() },
+        key: [choices.byte() % 16].as_slice().into(),
+        value: value(choices).map(Into::into),
+        stamp: Hlc(choices.u64() >> 1),
+        dot: Dot { origin: id(choices.below(CAST)), seq },
+        group: if len > 1 { (seq - before, len) } else { (seq, 1) },
+        superseded,
+        extra: choices.bytes().iter().take(8).copied().collect(),
+    }
+}
+
+fn advert(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
+    let frame = if choices.below(2) == 0 { kind::ADVERT } else { kind::FETCH };
+    let dot = Dot { origin: id(choices.below(CAST)), seq: choices.seq() };
+    Advert { keyspace: "kv", key: &[choices.byte() % 16], dot }.put(out, frame);
+}
+
+fn event(choices: &mut Choices<'_>) -> StoredEvent {
+    let seq = choices.seq().max(1);
+    let previous = [0, seq - 1, seq / 2][choices.below(3)];
+    StoredEvent {
+        origin: id(choices.below(CAST)),
+        seq,
+        previous,
+        stamp: Hlc(choices.u64() >> 1),
+        from: "n1".into(),
+        name: "deploy".into(),
+        payload: choices.bytes().iter().take(700).copied().collect(),
+        born: Time::from_secs(u64::from(choices.byte())),
+    }
+}
+
+fn digest(choices: &mut Choices<'_>) -> MemberDigest {
+    let buckets = 1 << choices.below(11);
+    let print = choices.byte().into();
+    MemberDigest { cursor: choices.seq(), prints: vec![print; buckets] }
+}
+
+fn vectors(choices: &mut Choices<'_>) -> Vectors {
+    let mut list = || -> Vec<(NodeId, u64)> {
+        (0..choices.below(4)).map(|_| (id(choices.below(CAST)), choices.seq())).collect()
+    };
+    Vectors { entries: list(), events: list() }
+}

@@ -1,0 +1,301 @@
+//! Decides where fuzzing starts: valid messages of each kind, small and with every field used.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tidings_proto::NodeId;
+use tidings_proto::anti_entropy::digest::{
+    DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors,
+};
+use tidings_proto::base::clocks::{Dot, Hlc, VersionVector};
+use tidings_proto::base::rng::Rng;
+use tidings_proto::base::time::Time;
+use tidings_proto::detection::message::{Ack, Ping, PingReq, Prints, put_accusation, put_answer};
+use tidings_proto::dissemination::events::StoredEvent;
+use tidings_proto::membership::facts::Facts;
+use tidings_proto::membership::record::{
+    Accusers, Cause, Precedence, Standing, put_record, record_checksum,
+};
+use tidings_proto::state::disk::{self, Change, Reserved};
+use tidings_proto::state::entry::{Advert, Entry, Superseded};
+use tidings_proto::wire::codec::SEQ_MAX;
+use tidings_proto::wire::frame::{kind, put_frame};
+use tidings_proto::wire::packet;
+
+use super::decoders::{body, key};
+use super::machine::{FRESH_WITH_PEERS, addr, id, op};
+
+type Samples = Vec<Vec<u8>>;
+
+pub fn packets() -> Samples {
+    frames()
+        .iter()
+        .map(|frames| {
+            let mut out = Vec::new();
+            let start = packet::begin(&mut out, &key(), id(1));
+            out.extend_from_slice(frames);
+            packet::seal(&mut out, start, &key());
+            out
+        })
+        .collect()
+}
+
+pub fn frames() -> Samples {
+    let mut all = vec![Vec::new()];
+    let mut many = Vec::new();
+    for (kind, bodies) in [
+        (kind::PING, probes()),
+        (kind::MEMBER, members()),
+        (kind::ACCUSATION, accusations()),
+        (kind::ENTRY, entries()),
+        (kind::EVENT, events()),
+        (200, vec![vec![1; 300]]),
+    ] {
+        let mut one = Vec::new();
+        put_frame(&mut one, kind, |out| out.extend_from_slice(&bodies[0]));
+        many.extend_from_slice(&one);
+        all.push(one);
+    }
+    all.push(many);
+    all
+}
+
+pub fn facts() -> Samples {
+    let all = [
+        plain_facts(1),
+        facts_with(1, Some(id(2)), &[("zone", "b"), ("role", "web"), ("", "empty")]),
+        facts_with(3, None, &[("utf-8", "\u{fc}\u{2713}")]),
+    ];
+    let mut bytes: Samples = all.iter().map(|facts| facts.bytes.to_vec()).collect();
+    bytes.push([&all[0].bytes, &b"a later version's field"[..]].concat());
+    bytes
+}
+
+fn plain_facts(n: usize) -> Facts {
+    facts_with(n, None, &[])
+}
+
+fn facts_with(n: usize, replaces: Option<NodeId>, tags: &[(&str, &str)]) -> Facts {
+    let tags: BTreeMap<_, _> = tags.iter().map(|&(k, v)| (k.into(), v.into())).collect();
+    let v6 = "[2001:db8::1]:7946".parse().expect("an address");
+    let at = if n == 3 { v6 } else { addr(n) };
+    Facts::new(id(n), &format!("n{n}"), at, 9, Hlc::new(1000, 1), replaces, &tags).expect("facts")
+}
+
+pub fn members() -> Samples {
+    let standings =
+        [Standing::Alive, Standing::Failed, Standing::Leaving, Standing::Left, Standing::Retired];
+    standings.iter().map(|&standing| body(|out| put_member(out, 1, 7, standing))).collect()
+}
+
+fn put_member(out: &mut Vec<u8>, n: usize, incarnation: u64, standing: Standing) {
+    let facts = plain_facts(n);
+    let sum = record_checksum(&key(), facts.id, incarnation, &facts.bytes);
+    let precedence = Precedence::new(incarnation, standing, sum);
+    put_record(out, facts.id, precedence, &facts.bytes, &accusers(2));
+}
+
+fn accusers(n: usize) -> Accusers {
+    let mut accusers = Accusers::default();
+    for i in 0..n {
+        let causes = [Cause::Silence, Cause::Refused, Cause::Replaced];
+        accusers.add(id(2 + i), causes[i % 3]);
+    }
+    accusers
+}
+
+pub fn accusations() -> Samples {
+    [0, 1, 3, 8].map(|n| body(|out| put_accusation(out, id(1), 1 << n, &accusers(n)))).to_vec()
+}
+
+pub fn probes() -> Samples {
+    let prints = Prints { members: 1 << 40, state: 7 };
+    let request =
+        |n| PingReq { seq: 4, target: id(n), addr: addr(n), timeout: Duration::from_secs(1) };
+    vec![
+        body(|out| Ping { seq: 1, target: id(0).short(), prints }.put(out)),
+        body(|out| Ping { seq: u16::MAX, target: 0, prints }.put(out)),
+        body(|out| Ack { seq: 2, prints: Some(prints) }.put(out)),
+        body(|out| Ack { seq: 2, prints: None }.put(out)),
+        body(|out| request(1).put(out)),
+        body(|out| PingReq { addr: "[::1]:1".parse().expect("an address"), ..request(2) }.put(out)),
+        body(|out| put_answer(out, kind::NACK, 3)),
+    ]
+}
+
+fn sample_entry(n: u64) -> Entry {
+    let mut superseded = Superseded::default();
+    for i in 0..n {
+        superseded.add_range(id(i as usize + 1), 10 * i + 1, 10 * i + 3);
+    }
+    Entry {
+        keyspace: "kv".into(),
+        key: format!("key{n}").into_bytes().into(),
+        value: Some([n as u8; 5].as_slice().into()),
+        stamp: Hlc::new(1_700_000_000_000, n as u16),
+        dot: Dot { origin: id(1), seq: 3 + n },
+        group: (3 + n, 1),
+        superseded,
+        extra: Box::default(),
+    }
+}
+
+pub fn entries() -> Samples {
+    let all = [
+        sample_entry(0),
+        sample_entry(16),
+        Entry { value: None, ..sample_entry(1) },
+        Entry { group: (2, 3), ..sample_entry(1) },
+        Entry { extra: b"later".as_slice().into(), ..sample_entry(2) },
+        Entry { value: Some(vec![1; 900].into()), ..sample_entry(3) },
+        Entry {
+            dot: Dot { origin: id(1), seq: SEQ_MAX - 1 },
+            group: (SEQ_MAX - 1, 1),
+            ..sample_entry(0)
+        },
+    ];
+    let encode = |entry: &Entry| {
+        let mut out = Vec::new();
+        entry.put_body(&mut out, &key());
+        out
+    };
+    all.iter().map(encode).collect()
+}
+
+pub fn adverts() -> Samples {
+    [(1, &b"k"[..]), (SEQ_MAX - 1, &[0xff; 512])]
+        .map(|(seq, key)| {
+            let dot = Dot { origin: id(1), seq };
+            body(|out| Advert { keyspace: "kv", key, dot }.put(out, kind::ADVERT))
+        })
+        .to_vec()
+}
+
+pub fn events() -> Samples {
+    let event = |seq, previous, payload: &[u8]| StoredEvent {
+        origin: id(1),
+        seq,
+        previous,
+        stamp: Hlc::new(1_700_000_000_000, 3),
+        from: "n1".into(),
+        name: "deploy".into(),
+        payload: payload.into(),
+        born: Time::from_secs(90),
+    };
+    [event(1, 0, b""), event(1025, 1024, b"version 3"), event(SEQ_MAX - 1, 5, &[9; 700])]
+        .map(|event| body(|out| event.put(out, &key(), Time::from_secs(100))))
+        .to_vec()
+}
+
+pub fn member_digests() -> Samples {
+    let digest = |n: usize| MemberDigest { cursor: n as u64, prints: (0..n as u64).collect() };
+    let end = |next, differing: &[u8]| MembersEnd { next, differing: differing.to_vec() };
+    vec![
+        body(|out| MemberDigest { cursor: 0, prints: vec![0] }.put(out)),
+        body(|out| digest(16).put(out)),
+        body(|out| digest(64).put(out)),
+        body(|out| end(None, &[]).put(out)),
+        body(|out| end(Some(0), &[1]).put(out)),
+        body(|out| end(Some(70_000), &[0xff; 128]).put(out)),
+    ]
+}
+
+fn sample_vectors(n: usize) -> Vectors {
+    let list = |step: u64| (0..n).map(|i| (id(i), step * i as u64)).collect();
+    Vectors { entries: list(1), events: list(1 << 20) }
+}
+
+pub fn vectors() -> Samples {
+    [0, 1, 3, 20].map(|n| body(|out| sample_vectors(n).put(out))).to_vec()
+}
+
+pub fn deltas() -> Samples {
+    let request = |full, n| DeltaRequest { boot: 1, cursor: 300, full, have: sample_vectors(n) };
+    let end = |closed| DeltaEnd { boot: 1, cursor: 300, closed };
+    vec![
+        body(|out| request(false, 0).put(out)),
+        body(|out| request(true, 3).put(out)),
+        body(|out| end(None).put(out)),
+        body(|out| end(Some((sample_vectors(3), 5))).put(out)),
+    ]
+}
+
+pub fn disks() -> Samples {
+    let mut vector = VersionVector::default();
+    vector.add_range(id(1), 1, 9);
+    vector.add_range(id(1), 12, 20);
+    let reserved = Reserved { incarnation: 1024, event: 2048 };
+    let all = [
+        disk::reserved_change(reserved),
+        disk::entry_change(&sample_entry(2), &key()),
+        disk::origin_change(&vector, id(1)),
+        disk::member_change(&plain_facts(2), true),
+    ];
+    let mut samples: Samples =
+        all.iter().map(|change| pair_bytes(std::slice::from_ref(change))).collect();
+    samples.push(pair_bytes(&all));
+    samples
+}
+
+fn pair_bytes(changes: &[Change]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (at, value) in changes {
+        put_long(&mut out, at);
+        put_long(&mut out, value.as_deref().unwrap_or_default());
+    }
+    out
+}
+
+/// As `Choices::bytes` reads it.
+fn put_long(out: &mut Vec<u8>, bytes: &[u8]) {
+    if bytes.len() < 32 {
+        out.push(bytes.len() as u8);
+    } else {
+        out.push(255);
+        out.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
+    }
+    out.extend_from_slice(bytes);
+}
+
+/// Scripts of a node's life: each kind of frame as datagram, request and answer, and random ones.
+pub fn nodes() -> Samples {
+    let mut all: Samples = Vec::new();
+    for frames in frames() {
+        let mut script = vec![FRESH_WITH_PEERS];
+        for step in [op::DATAGRAM, op::REQUEST] {
+            script.extend_from_slice(&[step, 1, 1, 0]);
+            put_long(&mut script, &frames);
+            script.push(op::WAIT);
+        }
+        all.push(script);
+    }
+    for disk in disks() {
+        let mut script = vec![1 | 4];
+        put_long(&mut script, &disk);
+        script.extend_from_slice(&[
+            op::DISK,
+            1,
+            op::COMMAND,
+            6,
+            2,
+            1,
+            5,
+            1,
+            0,
+            9,
+            op::DISK,
+            1,
+            op::WAIT,
+        ]);
+        all.push(script);
+    }
+    let mut rng = Rng::from_u64(20);
+    for n in 0..32u8 {
+        let mut script = vec![n % 8];
+        for _ in 0..400 + rng.below(1600) {
+            script.push(rng.below(256) as u8);
+        }
+        all.push(script);
+    }
+    all
+}
