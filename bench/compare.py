@@ -55,7 +55,7 @@ ROWS = [
     Row("kill -9 known to all, s", "e4", {}, of("all_report_s"), 1 / 2, None),
     Row("10 % killed at once, s", "e4", {}, of("mass10_all_report_s"), 1 / 2, None),
     Row("kill -9, false deaths", "e4", {}, total("false_failed_events_count"), None, 0),
-    Row("stopped 10 s, released, false deaths", "e5stop", {}, total("false_failed_events_count"), None, 0),
+    Row("stopped again and again, false deaths", "e5stop", {}, total("false_failed_events_count"), None, 0),
     Row("10 % loss, false deaths", "e5loss", {"loss": 10.0}, total("false_failed_events_count"), None, 0),
     Row("30 % loss, false deaths", "e5loss", {"loss": 30.0}, total("false_failed_events_count"), None, 5),
     Row("heal, all know all, s", "e6", {}, of("heal_all_s"), None, 2.0),
