@@ -11,12 +11,14 @@
 //! | `joining` | exchanges with seeds and remembered members |
 //! | `writes` | commands on state, durability, entries and events off the wire |
 //! | `sessions` | fingerprints compared, reconciliation |
+//! | `serving` | answers to others' requests |
 //! | `view` | what readers may see |
 
 mod joining;
 mod members;
 mod packets;
 mod probing;
+mod serving;
 mod sessions;
 mod verdicts;
 mod view;
@@ -178,22 +180,8 @@ impl Node {
         let reserved = disk.reserved.unwrap_or_default();
         let incarnation = reserved.incarnation + 1;
 
-        members::check_tags(&identity.tags)?;
-        let tags =
-            identity.tags.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect();
-        let accepted = Hlc::new(now.wall_ms, 0);
-        let own = members::own_facts(
-            identity.id,
-            &identity.name,
-            identity.addr,
-            identity.boot,
-            accepted,
-            identity.replaces,
-            &tags,
-        )?;
-        let own = facts.intern(own);
-        let sum = record_checksum(&key, identity.id, incarnation, &own.bytes);
-        let table = Table::new(key, own, Precedence::new(incarnation, Standing::Alive, sum));
+        let (own, precedence) = own_record(&key, &identity, incarnation, now)?;
+        let table = Table::new(key, facts.intern(own), precedence);
 
         let mut rng_probe = Rng::fork(&seed, "probe");
         // Phases differ between nodes, so that rounds never synchronise (row O7).
@@ -223,7 +211,7 @@ impl Node {
             seed_countdown: config.seed_every,
             joins: Joins::default(),
             housekeeping: now.mono + housekeeping_interval(&config),
-            clock: HybridClock::new(config.clock_bound),
+            clock: clock_after(&config, &store, now),
             events: EventLog::new(key, config.event_window, config.events_per_origin),
             writes: Writes::new(reserved, &store, identity.id),
             members_mismatch: Mismatch::default(),
@@ -455,6 +443,30 @@ impl Node {
     fn me(&self) -> &Arc<Facts> {
         self.table.facts(ME)
     }
+}
+
+fn own_record(
+    key: &HashKey,
+    identity: &Identity,
+    incarnation: u64,
+    now: Now,
+) -> Result<(Facts, Precedence), CommandError> {
+    members::check_tags(&identity.tags)?;
+    let tags = identity.tags.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect();
+    let accepted = Hlc::new(now.wall_ms, 0);
+    let Identity { id, ref name, addr, boot, replaces, .. } = *identity;
+    let facts = members::own_facts(id, name, addr, boot, accepted, replaces, &tags)?;
+    let sum = record_checksum(key, id, incarnation, &facts.bytes);
+    Ok((facts, Precedence::new(incarnation, Standing::Alive, sum)))
+}
+
+/// A clock above all that the disk gave back, within its bound.
+fn clock_after(config: &Config, store: &Store, now: Now) -> HybridClock {
+    let mut clock = HybridClock::new(config.clock_bound);
+    for kept in store.since(0) {
+        clock.observe(now.wall_ms, kept.entry.stamp);
+    }
+    clock
 }
 
 fn housekeeping_interval(config: &Config) -> Duration {

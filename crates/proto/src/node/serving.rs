@@ -1,0 +1,195 @@
+//! Decides what this node answers to others' requests: one page of what was asked for, bounded in
+//! bytes and in work.
+
+use std::net::SocketAddr;
+
+use super::packets::Via;
+use super::{Node, Phase};
+use crate::anti_entropy::digest::{DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Pairs};
+use crate::base::id::NodeId;
+use crate::base::time::{Now, Time};
+use crate::detection::message::Ping;
+use crate::io::{Outbox, Output, RequestId};
+use crate::limits::{PAGE_BYTES, STREAM_BYTES_MAX};
+use crate::membership::record::Record;
+use crate::membership::table::{Slot, bucket_of};
+use crate::state::entry::Advert;
+use crate::wire::codec::DecodeError;
+use crate::wire::frame::{Frames, kind};
+use crate::wire::packet;
+
+/// Entries looked at for one page, sent or not: bounds the work of one request.
+const SCAN_MAX: usize = 100_000;
+
+impl Node {
+    pub(super) fn request(
+        &mut self,
+        from: SocketAddr,
+        sealed_by: Option<NodeId>,
+        id: RequestId,
+        bytes: &[u8],
+        now: Now,
+        out: &mut Outbox,
+    ) {
+        self.stats.requests_received += 1;
+        self.stats.stream_bytes_received += bytes.len() as u64;
+        if bytes.len() > STREAM_BYTES_MAX {
+            self.stats.drop_oversized += 1;
+            return;
+        }
+        let foreign = self.stats.drop_foreign_cluster;
+        let opened = self.open(bytes, sealed_by, from, now.mono, out);
+        let start = self.begin(out);
+        let Some((sender, body)) = opened else {
+            // An empty answer of our own cluster tells a misguided joiner where it has come to.
+            if self.stats.drop_foreign_cluster > foreign {
+                self.respond(id, start, out);
+            }
+            return;
+        };
+        if sender == self.id || self.phase == Phase::Left {
+            self.stats.drop_own += u64::from(sender == self.id);
+            out.bytes.truncate(start);
+            return;
+        }
+        self.heard_from(sender, now, out);
+        // The response is built apart: serving it may produce other packets.
+        let mut response = out.bytes.split_off(start);
+        match self.serve(sender, from, body, &mut response, now, out) {
+            Ok(()) => {
+                let start = out.bytes.len();
+                out.bytes.extend_from_slice(&response);
+                self.respond(id, start, out);
+            }
+            Err(_) => self.stats.drop_malformed += 1,
+        }
+    }
+
+    pub(super) fn respond(&mut self, id: RequestId, start: usize, out: &mut Outbox) {
+        packet::seal(&mut out.bytes, start, &self.key);
+        let bytes = start..out.bytes.len();
+        self.stats.stream_bytes_sent += bytes.len() as u64;
+        out.items.push(Output::Response { id, bytes });
+    }
+
+    fn serve(
+        &mut self,
+        sender: NodeId,
+        from: SocketAddr,
+        body: &[u8],
+        response: &mut Vec<u8>,
+        now: Now,
+        out: &mut Outbox,
+    ) -> Result<(), DecodeError> {
+        let mut joining = false;
+        let mut questions = 0;
+        let mut records = Vec::new();
+        for frame in Frames::new(body) {
+            let (kind, body) = frame?;
+            questions += usize::from(is_question(kind));
+            if questions > 1 {
+                return Err(DecodeError::Invalid("second question"));
+            }
+            match kind {
+                kind::PING => self.answer_ping(&Ping::decode(body)?, sender, response),
+                kind::ACCUSATION => self.news(kind, body, Via::Rumour(sender), from, now, out)?,
+                kind::JOIN => joining = true,
+                kind::MEMBER if joining => {
+                    joining = false;
+                    self.serve_join(&Record::decode(body)?, sender, response, now, out)?;
+                }
+                kind::MEMBER => records.push(Record::decode(body)?),
+                kind::MEMBER_PUSH => {} // the records follow
+                kind::MEMBER_DIGEST => {
+                    self.put_members_page(&MemberDigest::decode(body)?, response);
+                }
+                kind::VECTOR_REQUEST => self.vectors().put(response),
+                kind::DELTA_REQUEST => {
+                    self.put_delta_page(&DeltaRequest::decode(body)?, response, now.mono);
+                }
+                kind::FETCH => self.put_fetched(&Advert::decode(body)?, response),
+                _ => self.stats.frame_unknown += 1,
+            }
+        }
+        self.stats.session_records_received += records.len() as u64;
+        for record in &records {
+            self.apply_record(record, Via::Session, now, out);
+        }
+        Ok(())
+    }
+
+    /// Members of the buckets that differ, from the digest's cursor on, as many as a page holds.
+    pub(super) fn put_members_page(&mut self, digest: &MemberDigest, out: &mut Vec<u8>) {
+        let buckets = digest.prints.len();
+        let all = buckets == 1 && digest.prints[0] == 0;
+        let ours = self.table.bucket_prints(buckets);
+        let mut differing = vec![0u8; buckets.div_ceil(8)];
+        for bucket in (0..buckets).filter(|&b| all || ours[b] != digest.prints[b]) {
+            differing[bucket / 8] |= 1 << (bucket % 8);
+        }
+        let mut end = MembersEnd { next: None, differing };
+        let first = digest.cursor.min(u64::from(u32::MAX)) as Slot;
+        for slot in first..self.table.slots_end() {
+            if !self.table.in_use(slot) || !end.differs(bucket_of(self.table.id(slot), buckets)) {
+                continue;
+            }
+            if out.len() >= PAGE_BYTES {
+                end.next = Some(u64::from(slot));
+                break;
+            }
+            self.put_member(slot, out);
+            self.stats.session_records_sent += 1;
+        }
+        end.put(out);
+    }
+
+    /// Entries and events that the requester lacks. The vector goes with the page that reaches the
+    /// head, as of that head.
+    fn put_delta_page(&mut self, request: &DeltaRequest, out: &mut Vec<u8>, now: Time) {
+        let known = request.boot == self.boot && !request.full || request.full && request.boot != 0;
+        let mut cursor = if known { request.cursor.min(self.store.head()) } else { 0 };
+        let mut closed = true;
+        let mut sent = 0;
+        for (scanned, kept) in self.store.since(cursor).enumerate() {
+            if out.len() >= PAGE_BYTES || scanned >= SCAN_MAX {
+                closed = false;
+                break;
+            }
+            cursor = kept.applied;
+            let dot = kept.entry.dot;
+            if request.full || upto(&request.have.entries, dot.origin) < dot.seq {
+                kept.entry.put(out, &self.key);
+                sent += 1;
+            }
+        }
+        self.stats.session_entries_sent += sent;
+        if closed {
+            for event in self.events.after(|origin| upto(&request.have.events, origin)) {
+                if out.len() >= PAGE_BYTES {
+                    closed = false;
+                    break;
+                }
+                event.put(out, &self.key, now);
+            }
+        }
+        let closed = closed.then(|| (self.vectors(), self.state_print()));
+        DeltaEnd { boot: self.boot, cursor, closed }.put(out);
+    }
+
+    fn put_fetched(&mut self, wanted: &Advert<'_>, out: &mut Vec<u8>) {
+        if let Some(kept) = self.store.find(wanted.keyspace, wanted.key) {
+            kept.entry.put(out, &self.key);
+        }
+    }
+}
+
+/// Asks for a page: one a request, so that no request makes more work than one page.
+fn is_question(frame: u8) -> bool {
+    use kind::{DELTA_REQUEST, FETCH, JOIN, MEMBER_DIGEST, PING, VECTOR_REQUEST};
+    matches!(frame, PING | JOIN | MEMBER_DIGEST | VECTOR_REQUEST | DELTA_REQUEST | FETCH)
+}
+
+/// Looks an origin up in pairs that are sorted by it, as they are when encoded honestly.
+fn upto(pairs: &Pairs, origin: NodeId) -> u64 {
+    pairs.binary_search_by_key(&origin, |&(id, _)| id).map_or(0, |at| pairs[at].1)
+}
