@@ -34,12 +34,13 @@ impl<'a> Choices<'a> {
         u64::from_le_bytes([(); 8].map(|()| self.byte()))
     }
 
-    /// A sequence number: mostly small, sometimes at the edge, sometimes any.
+    /// A sequence number: mostly small, sometimes at an edge or beyond it, sometimes any.
     pub fn seq(&mut self) -> u64 {
         let b = self.byte();
         match b >> 5 {
             0..=4 => u64::from(b & 31),
-            5 => SEQ_MAX - 1 - u64::from(b & 31),
+            5 if b & 1 == 0 => u64::MAX - u64::from(b & 31) / 2,
+            5 => SEQ_MAX - u64::from(b & 31),
             6 => 1 << (b & 31),
             _ => self.u64() % SEQ_MAX,
         }

@@ -24,7 +24,7 @@ use tidings_proto::membership::record::{
     Accusers, Cause, Precedence, Standing, put_record, record_checksum,
 };
 use tidings_proto::state::entry::{Advert, Entry, Superseded};
-use tidings_proto::wire::codec::put_id;
+use tidings_proto::wire::codec::{SEQ_MAX, put_id};
 use tidings_proto::wire::frame::{Frames, kind, put_frame};
 use tidings_proto::wire::packet::{self, HEADER_BYTES};
 use tidings_proto::{Config, Identity, Node, NodeId, Now, Snapshot, Time};
@@ -472,7 +472,7 @@ fn entry(choices: &mut Choices<'_>) -> Entry {
     let before = (choices.below(8) as u64).min(len - 1).min(seq - 1);
     let mut superseded = Superseded::default();
     for _ in 0..choices.below(3) {
-        let from = choices.seq().max(1);
+        let from = choices.seq().clamp(1, SEQ_MAX);
         let length = choices.below(9) as u64;
         superseded.add_range(id(choices.below(CAST)), from, from + length);
     }

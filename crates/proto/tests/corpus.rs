@@ -17,8 +17,8 @@ mod targets;
 use targets::{TARGETS, Target};
 
 /// Mutations per decoder; a run of the whole node costs a hundred times as much.
-const DECODER_MUTATIONS: u64 = 50_000;
-const NODE_MUTATIONS: u64 = 50_000;
+const DECODER_MUTATIONS: u64 = 20_000;
+const NODE_MUTATIONS: u64 = 15_000;
 /// What a decoder and the encoding of what it read may hold for each byte of input, and in any case.
 const HELD_PER_BYTE: usize = 64;
 const HELD_ANYWAY: usize = 64 * 1024;
