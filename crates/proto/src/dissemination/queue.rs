@@ -101,9 +101,11 @@ impl RumourQueue {
         counts
     }
 
-    /// What was taken went to `copies` peers; rumours sent `limit` times are dropped.
+    /// What was taken went to `copies` peers; rumours sent `limit` times are dropped. Accusations
+    /// are half as long-lived: each further accuser tells them anew.
     pub fn sent(&mut self, copies: u32, limit: u32) {
-        for class in &mut self.classes {
+        for (topic, class) in self.classes.iter_mut().enumerate() {
+            let limit = if topic == Topic::Accusation as usize { limit.div_ceil(2) } else { limit };
             for i in 0..class.taken.len() {
                 let (key, before) = class.taken[i];
                 if class.sends.get(&key) != Some(&before) {

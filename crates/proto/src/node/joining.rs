@@ -292,7 +292,7 @@ impl Node {
         for seed in self.seeds.iter_mut().filter(|s| s.addr == addr) {
             seed.id = Some(peer);
         }
-        self.sessions.second_look = now.mono + self.spread_time();
+        self.look_again(now.mono);
         self.open_delta(peer, addr, Exchange::Joining, out);
     }
 

@@ -182,6 +182,9 @@ impl Node {
         if let Some(change) = change {
             self.member_event(change, slot, out);
         }
+        if change == Some(MemberChange::Join) {
+            self.look_again(now.mono);
+        }
         if is_live != was_live {
             self.remember_on_disk(slot, is_live || precedence.standing == Standing::Failed);
         }

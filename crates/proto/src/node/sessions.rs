@@ -14,6 +14,7 @@ use crate::base::clocks::Dot;
 use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
 use crate::detection::message::Prints;
+use crate::detection::probe::Purpose;
 use crate::dissemination::events::StoredEvent;
 use crate::io::{Alarm, Event, JoinFailure, Outbox, Output, RequestError, RequestId};
 use crate::limits::{CURSORS_MAX, MEMBERS_MAX, PAGE_BYTES, REQUESTS_MAX, STREAM_BYTES_MAX};
@@ -86,7 +87,7 @@ pub(super) struct Sessions {
     /// Where in each peer's apply order we have been: (its life, position).
     pub cursors: BTreeMap<NodeId, (u64, u64)>,
     fetching: BTreeSet<Dot>,
-    /// After a join: compare with some peer once more.
+    /// When to compare with some peer out of turn.
     pub second_look: Time,
 }
 
@@ -170,9 +171,21 @@ impl Node {
         out: &mut Outbox,
     ) {
         let differs = theirs.members != self.table.fingerprint().low();
-        if self.config.anti_entropy && differs && self.sessions.members_after <= now.mono {
-            self.open_members(peer, addr, now.mono, out);
+        if !self.config.anti_entropy || !differs {
+            return;
         }
+        if self.sessions.members_after <= now.mono {
+            self.open_members(peer, addr, now.mono, out);
+        } else {
+            self.look_again(now.mono);
+        }
+    }
+
+    /// News is on its way, as after a join or in a healing split: compare with some live peer when
+    /// it should have arrived, rather than at the next probe.
+    pub(super) fn look_again(&mut self, now: Time) {
+        let at = now + self.spread_time();
+        self.sessions.second_look = self.sessions.second_look.min(at);
     }
 
     pub(super) fn run_sessions(&mut self, now: Now, out: &mut Outbox) {
@@ -187,7 +200,7 @@ impl Node {
             let live = self.table.live();
             if !live.is_empty() {
                 let slot = live[self.rng_peers.index(live.len())];
-                self.open_members(self.table.id(slot), self.table.addr(slot), now.mono, out);
+                self.probe(slot, Purpose::Recontact, self.config.probe_period, now, out);
             }
         }
     }
@@ -428,6 +441,7 @@ impl Node {
         now: Now,
         out: &mut Outbox,
     ) -> Result<(), DecodeError> {
+        let before = self.table.fingerprint();
         for frame in Frames::new(body) {
             let (kind, body) = frame?;
             match kind {
@@ -442,6 +456,10 @@ impl Node {
                 }
                 kind::MEMBERS_END => {
                     let end = MembersEnd::decode(body)?;
+                    if self.table.fingerprint() != before {
+                        // One peer knew more: others may know more still.
+                        self.look_again(now.mono);
+                    }
                     if let Some(next) = end.next {
                         if next <= cursor {
                             return Err(DecodeError::Invalid("member page"));

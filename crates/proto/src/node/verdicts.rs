@@ -183,6 +183,7 @@ impl Node {
         self.table.set_unconfirmed(slot, false, now, &mut self.rng_probe);
         self.close_case(slot, "answered", now);
         self.member_event(MemberChange::Join, slot, out);
+        self.look_again(now);
     }
 
     /// Ends a suspicion in the member's favour.
