@@ -94,7 +94,8 @@ impl Builder {
         self
     }
 
-    /// Changes kept for each reader that is behind; further ones are missed, and it is told.
+    /// Changes kept for each reader that is behind, and never more than 64 MiB of values; further
+    /// ones are missed, and it is told.
     pub fn watch_buffer(mut self, changes: usize) -> Builder {
         self.watch_buffer = changes.max(1);
         self

@@ -55,6 +55,7 @@ impl Watch {
     fn poll_change(&mut self, cx: &mut Context<'_>) -> Poll<Option<Change>> {
         let mut inbox = self.mailbox.inbox();
         if let Some(change) = inbox.queue.pop_front() {
+            inbox.bytes -= weight(&change);
             if inbox.queue.is_empty() && inbox.queue.capacity() > QUEUE_KEPT {
                 inbox.queue.shrink_to(0); // a burst is over: its memory goes back
             }
@@ -205,6 +206,8 @@ struct Mailbox {
 #[derive(Debug, Default)]
 struct Inbox {
     queue: VecDeque<Change>,
+    /// Of keys, values and payloads in the queue.
+    bytes: usize,
     phase: Phase,
     waker: Option<Waker>,
     closed: bool,
@@ -237,11 +240,12 @@ impl Mailbox {
         if inbox.closed {
             return false;
         }
-        let full = inbox.queue.len() >= self.capacity;
+        let full = inbox.queue.len() >= self.capacity || inbox.bytes >= QUEUE_BYTES_MAX;
         match &mut inbox.phase {
             Phase::Live if full => inbox.phase = Phase::Lagging { missed: 1 },
             Phase::Live => {
                 inbox.queue.push_back(change.clone());
+                inbox.bytes += weight(change);
                 let waker = inbox.waker.take();
                 drop(inbox);
                 waker.into_iter().for_each(Waker::wake);
@@ -267,6 +271,17 @@ impl Mailbox {
     }
 }
 
+/// What a change keeps in memory that may be nowhere else any more.
+fn weight(change: &Change) -> usize {
+    match &change.what {
+        What::Event(Event::Key { key, value, .. }) => {
+            key.len() + value.as_ref().map_or(0, |value| value.len())
+        }
+        What::Event(Event::User(event)) => event.payload.len(),
+        _ => 0,
+    }
+}
+
 /// A panic elsewhere while a queue was locked left the queue whole.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -274,11 +289,15 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A drained queue larger than this gives its memory back.
 const QUEUE_KEPT: usize = 256;
+/// A reader with so much unread misses what follows, however few changes that are.
+const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
 
+    use tidings_proto::NodeId;
+    use tidings_proto::base::clocks::{Dot, Hlc};
     use tidings_proto::io::Alarm;
 
     use super::*;
@@ -330,6 +349,27 @@ mod tests {
         assert!(synchronise(&mut audience));
         audience.publish(event(), 0);
         assert_eq!(drain(&mut watch), "L6 S14 15 ");
+    }
+
+    #[test]
+    fn large_values_do_not_gather_for_a_reader_that_does_not_read() {
+        let (registry, _bell) = Registry::new();
+        let mut audience = Audience::new(registry.clone());
+        let mut watch = registry.watch(false, 1000);
+        synchronise(&mut audience);
+        let value: Arc<[u8]> = vec![0; QUEUE_BYTES_MAX / 4].into();
+        let event = || Event::Key {
+            keyspace: "kv".into(),
+            key: b"k"[..].into(),
+            value: Some(value.clone()),
+            dot: Dot { origin: NodeId([0; 16]), seq: 1 },
+            stamp: Hlc(0),
+        };
+        (0..9).for_each(|_| audience.publish(event(), 0));
+        assert_eq!(drain(&mut watch), "S0 1 2 3 4 ");
+        assert!(synchronise(&mut audience));
+        (0..2).for_each(|_| audience.publish(event(), 0));
+        assert_eq!(drain(&mut watch), "L5 S9 10 11 ");
     }
 
     #[test]
