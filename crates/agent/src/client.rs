@@ -75,7 +75,7 @@ impl Client {
         }
         let text = String::from_utf8_lossy(&answer.body).trim().to_owned();
         let text = if text.is_empty() { answer.status.to_string() } else { text };
-        Err(Failure::Failed(text))
+        Err(refused(answer.status, text))
     }
 
     /// Any answer.
@@ -104,7 +104,7 @@ impl Client {
         let body = response.into_body();
         if !status.is_success() {
             let text = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-            return Err(Failure::Failed(String::from_utf8_lossy(&text).into_owned()));
+            return Err(refused(status, String::from_utf8_lossy(&text).into_owned()));
         }
         let failed = self.failed(&"the stream ended");
         Ok(Events { body, buffer: Vec::new(), failed })
@@ -168,6 +168,14 @@ impl Events {
                 self.buffer.extend_from_slice(data);
             }
         }
+    }
+}
+
+/// What the agent refused as a bad request is misuse of the command too.
+pub(crate) fn refused(status: StatusCode, text: String) -> Failure {
+    match status {
+        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => Failure::Misuse(text),
+        _ => Failure::Failed(text),
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn run(flags: &args::Demo) -> Result<(), Failure> {
             }),
             () = ended() => Err(Failure::Failed("demo: interrupted".to_owned())),
         };
-        if result.is_err() {
+        if matches!(result, Err(Failure::Failed(_))) {
             cluster.print_logs();
         }
         result?;
@@ -210,7 +210,7 @@ impl Cluster {
     fn plan(count: usize) -> Result<Cluster, Failure> {
         let name = format!("tidings-demo-{}-{}", std::process::id(), os::unix_ms());
         let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).map_err(|error| failed_at(&path, &error))?;
+        fs::create_dir(&path).map_err(|error| failed_at(&path, &error))?;
         let dir = ScratchDir(path);
         let ports = free_ports(2 * count)?;
         let mut agents = Vec::new();

@@ -10,13 +10,19 @@ use base64::prelude::BASE64_STANDARD;
 use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
+use tidings_proto::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
-use super::{block_on, follow, print, print_json, print_line, read_json, read_stdin};
+use super::{block_on, follow, print, print_json, print_line, read_json, read_some, read_stdin};
 use crate::Failure;
 use crate::args::Kv;
-use crate::client::{Client, segment, segment_of_bytes};
+use crate::client::{Client, refused, segment, segment_of_bytes};
 
 pub(crate) fn run(agent: &Client, command: Kv) -> Result<(), Failure> {
+    match &command {
+        Kv::Get { key, .. } | Kv::Put { key, .. } => check_key(key)?,
+        Kv::Delete { key, recurse: false, .. } => check_key(key)?,
+        Kv::Delete { .. } | Kv::List { .. } | Kv::Watch { .. } => {}
+    }
     match command {
         Kv::Get { key, keyspace, json } => fetch(agent, &keyspace, &key, json),
         Kv::Put { key, value, file, keyspace } => {
@@ -26,6 +32,10 @@ pub(crate) fn run(agent: &Client, command: Kv) -> Result<(), Failure> {
                 (Some(value), None) => value.into_vec(),
                 (None, None) => Vec::new(),
             };
+            if value.len() > VALUE_BYTES_MAX {
+                let text = format!("VALUE is too long: expected at most {VALUE_BYTES_MAX} bytes");
+                return Err(Failure::Misuse(text));
+            }
             block_on(agent.put(&path(&keyspace, &key), value)).map(|_| ())
         }
         Kv::Delete { key, recurse, keyspace } => {
@@ -65,7 +75,7 @@ fn fetch(agent: &Client, keyspace: &str, key: &OsStr, json: bool) -> Result<(), 
             Err(Failure::Failed(format!("key {}: not found", shown(key.as_bytes()))))
         }
         status if !status.is_success() => {
-            Err(Failure::Failed(String::from_utf8_lossy(&answer.body).into_owned()))
+            Err(refused(status, String::from_utf8_lossy(&answer.body).into_owned()))
         }
         _ if json => print_json(&answer.body),
         _ => {
@@ -82,7 +92,9 @@ fn list(agent: &Client, keyspace: &str, prefix: &OsStr, json: bool) -> Result<()
     let body = match answer.status {
         StatusCode::NOT_FOUND => Bytes::from_static(b"[]"),
         status if status.is_success() => answer.body,
-        _ => return Err(Failure::Failed(String::from_utf8_lossy(&answer.body).into_owned())),
+        status => {
+            return Err(refused(status, String::from_utf8_lossy(&answer.body).into_owned()));
+        }
     };
     if json {
         return print_json(&body);
@@ -145,8 +157,21 @@ fn path(keyspace: &str, key: &OsStr) -> String {
     format!("/v1/tidings/kv/{}/{}", segment(keyspace), segment_of_bytes(key.as_bytes()))
 }
 
+/// Told here, so that it is told without an agent too.
+fn check_key(key: &OsStr) -> Result<(), Failure> {
+    match key.len() {
+        1..=KEY_BYTES_MAX => Ok(()),
+        bytes => {
+            let start: String = shown(key.as_bytes()).chars().take(40).collect();
+            Err(Failure::Misuse(format!(
+                "KEY {start:?} of {bytes} bytes: expected 1 to {KEY_BYTES_MAX} bytes"
+            )))
+        }
+    }
+}
+
 fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| {
+    std::fs::File::open(path).and_then(read_some).map_err(|error| {
         Failure::Misuse(format!("--file {:?}: {error}: expected a readable file", path.display()))
     })
 }

@@ -19,6 +19,7 @@ use std::io::{ErrorKind, Read, Write};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
+use tidings_proto::limits::VALUE_BYTES_MAX;
 use tokio::sync::oneshot;
 
 use crate::Failure;
@@ -83,11 +84,14 @@ fn read_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, Failure> {
 }
 
 fn read_stdin() -> Result<Vec<u8>, Failure> {
+    read_some(std::io::stdin().lock())
+        .map_err(|error| Failure::Failed(format!("standard input: {error}")))
+}
+
+/// All there is, or as much as is too much for any value: some sources have no end.
+fn read_some(source: impl Read) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    std::io::stdin()
-        .lock()
-        .read_to_end(&mut bytes)
-        .map_err(|error| Failure::Failed(format!("standard input: {error}")))?;
+    source.take(VALUE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
