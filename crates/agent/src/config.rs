@@ -91,7 +91,7 @@ pub(crate) fn load(flags: &Agent) -> Result<Loaded, Failure> {
     if let Some(path) = &flags.config {
         given.extend(from_file(path)?);
     }
-    given.extend(from_environment());
+    given.extend(from_environment()?);
     given.extend(from_flags(flags));
     assemble(&given)
 }
@@ -153,7 +153,7 @@ impl Settings {
         match self.advertise {
             Some(addr) => addr,
             None if self.bind.ip().is_unspecified() => {
-                SocketAddr::new(os::outward_address(), self.bind.port())
+                SocketAddr::new(os::outward_address(self.bind.is_ipv6()), self.bind.port())
             }
             None => self.bind,
         }
@@ -168,6 +168,9 @@ fn assemble(given: &[Given]) -> Result<Loaded, Failure> {
     let rest = given.iter().filter(|g| g.key != "profile");
     for value in profile.chain(rest) {
         if let Some(tag) = value.key.strip_prefix("tags.") {
+            if tag.is_empty() {
+                return Err(refuse(&value.origin, "tags", "", "a KEY that is not empty"));
+            }
             loaded.settings.tags.insert(tag.to_owned(), value.text.clone());
         } else if value.key == "tags" {
             let (tag, text) =
@@ -247,22 +250,31 @@ fn from_flags(flags: &Agent) -> Vec<Given> {
 
 /// `TIDINGS_NAME`, `TIDINGS_GOSSIP_FANOUT`, ... Variables of other meaning are left alone: some
 /// systems set `TIDINGS_PORT` and the like for a service of this name.
-fn from_environment() -> Vec<Given> {
+fn from_environment() -> Result<Vec<Given>, Failure> {
     let mut given = Vec::new();
     for setting in settings() {
         let variable = format!("TIDINGS_{}", setting.key.replace('.', "_").to_uppercase());
-        if let Ok(text) = std::env::var(&variable) {
+        if let Some(text) = variable_text(&variable)? {
             let origin = Origin::Environment(variable);
             given.push(Given { key: setting.key.to_owned(), text, origin });
         }
     }
-    if let Ok(tags) = std::env::var("TIDINGS_TAGS") {
+    if let Some(tags) = variable_text("TIDINGS_TAGS")? {
         for text in tags.split(',').filter(|t| !t.is_empty()) {
             let origin = Origin::Environment("TIDINGS_TAGS".to_owned());
             given.push(Given { key: "tags".to_owned(), text: text.to_owned(), origin });
         }
     }
-    given
+    Ok(given)
+}
+
+/// A variable that is no text is refused: as if it were not there, it would be a surprise.
+fn variable_text(variable: &str) -> Result<Option<String>, Failure> {
+    let Some(value) = std::env::var_os(variable) else { return Ok(None) };
+    value.into_string().map(Some).map_err(|value| {
+        let origin = Origin::Environment(variable.to_owned());
+        refuse(&origin, variable, &value.to_string_lossy(), "UTF-8")
+    })
 }
 
 fn from_file(path: &Path) -> Result<Vec<Given>, Failure> {
@@ -328,11 +340,19 @@ fn known(key: &str, origin: &Origin) -> Result<(), Failure> {
 
 /// A value of the file as the text that a flag would have.
 fn plain(value: &DeValue<'_>, key: &str, origin: &Origin) -> Result<String, Failure> {
+    // Text is written as text: `data_dir = true` is a slip and not a directory of that name.
+    let typed = |text: String| match settings().iter().find(|s| s.key == key) {
+        Some(setting) if setting.flag.is_some() => {
+            let expected = format!("{}, in quotes", setting.expected);
+            Err(refuse(origin, key, &text, &expected))
+        }
+        _ => Ok(text),
+    };
     match value {
         DeValue::String(text) => Ok(text.to_string()),
-        DeValue::Integer(number) => Ok(number.to_string()),
-        DeValue::Float(number) => Ok(number.to_string()),
-        DeValue::Boolean(flag) => Ok(flag.to_string()),
+        DeValue::Integer(number) => typed(number.to_string()),
+        DeValue::Float(number) => typed(number.to_string()),
+        DeValue::Boolean(flag) => typed(flag.to_string()),
         DeValue::Array(items) if key == "join" => {
             let items: Result<Vec<String>, Failure> =
                 items.iter().map(|item| plain(item.get_ref(), "join item", origin)).collect();
@@ -418,13 +438,23 @@ fn read_name(settings: &mut Settings, text: &str) -> Option<()> {
 }
 
 fn read_bind(settings: &mut Settings, text: &str) -> Option<()> {
-    settings.bind = Value::read(text)?;
+    settings.bind = listens(text)?;
     Some(())
 }
 
 fn read_http(settings: &mut Settings, text: &str) -> Option<()> {
-    settings.http = Value::read(text)?;
+    settings.http = listens(text)?;
     Some(())
+}
+
+/// An address that one host can listen on.
+fn listens(text: &str) -> Option<SocketAddr> {
+    let addr: SocketAddr = Value::read(text)?;
+    let group = match addr.ip() {
+        IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_multicast(),
+    };
+    (!group).then_some(addr)
 }
 
 fn read_advertise(settings: &mut Settings, text: &str) -> Option<()> {
@@ -471,10 +501,11 @@ fn read_log_level(settings: &mut Settings, text: &str) -> Option<()> {
 
 /// An address to contact, as `HOST:PORT`; the port may be left out.
 pub(crate) fn contact(text: &str) -> Option<String> {
-    if text.parse::<SocketAddr>().is_ok() {
-        return Some(text.to_owned());
+    if let Ok(addr) = text.parse::<SocketAddr>() {
+        return (addr.port() != 0).then(|| text.to_owned());
     }
-    if let Ok(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    if let Ok(ip) = bare.unwrap_or(text).parse::<IpAddr>() {
         return Some(SocketAddr::new(ip, GOSSIP_PORT_DEFAULT).to_string());
     }
     let (host, port) = match text.rsplit_once(':') {
@@ -563,7 +594,20 @@ mod tests {
         assert_eq!(contact("seed").as_deref(), Some("seed:7946"));
         assert_eq!(contact("seed:1").as_deref(), Some("seed:1"));
         assert_eq!(contact("::1").as_deref(), Some("[::1]:7946"));
-        for bad in ["", ":1", "seed:", "seed:x", "300.0.0.1:1", "a b:1", "seed:0", "1.2.3:5"] {
+        assert_eq!(contact("[::1]").as_deref(), Some("[::1]:7946"));
+        assert_eq!(contact("1.2.3.4:0"), None);
+        for bad in [
+            "",
+            ":1",
+            "seed:",
+            "seed:x",
+            "300.0.0.1:1",
+            "a b:1",
+            "seed:0",
+            "1.2.3:5",
+            "[::1",
+            "::1]",
+        ] {
             assert_eq!(contact(bad), None, "{bad:?}");
         }
     }

@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use tidings::{Node, StartError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -90,7 +89,8 @@ async fn live(flags: &Agent, mut loaded: Loaded, log: &Log) -> Result<(), Failur
         node = start(&loaded.settings) => node?,
         () = signals.end() => return Ok(()),
     };
-    let app = Arc::new(App::new(node.clone(), About::new(&loaded.settings, http)));
+    let newest_ms = node.query(|view, _| newest_ms(view)).await.unwrap_or(0);
+    let app = Arc::new(App::new(node.clone(), About::new(&loaded.settings, http), newest_ms));
     serve(listener, &app);
     tokio::spawn(Arc::clone(&app.journal).keep(node.watch()));
     tokio::spawn(sample(Arc::clone(&app)));
@@ -141,14 +141,16 @@ async fn start(settings: &Settings) -> Result<Node, Failure> {
     })
 }
 
+/// The latest time that an entry bears.
+fn newest_ms(view: &tidings::View<'_>) -> u64 {
+    let keyspaces = view.keyspaces();
+    let entries = keyspaces.iter().flat_map(|name| view.entries(name, b""));
+    entries.map(|entry| entry.stamp.wall_ms()).max().unwrap_or(0)
+}
+
 fn serve(listener: TcpListener, app: &Arc<App>) {
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    let router = http::router(Arc::clone(app));
-    tokio::spawn(async move {
-        let _ = axum::serve(listener, router).await;
-    });
+    let files_max = os::lift_file_limit();
+    tokio::spawn(http::serve(listener, http::router(Arc::clone(app)), files_max));
 }
 
 /// Tells the cluster; a second signal ends the wait.

@@ -1,11 +1,15 @@
-//! Decides which alarms an operator still sees, and how they read. The library logs each.
+//! Decides which alarms an operator still sees, and how they read (the library logs each), and
+//! which user events are listed: the last ones, in the order in which they came here.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
-use tidings::{Alarm, Event, Watch, What};
+use tidings::{Alarm, Event, UserEvent, Watch, What};
+use tokio::sync::watch;
 
+/// User events kept, as in Consul.
+const EVENTS_MAX: usize = 256;
 /// Alarms kept. More: the oldest is forgotten.
 const ALARMS_MAX: usize = 32;
 
@@ -16,9 +20,11 @@ pub(crate) struct AlarmRecord {
     pub(crate) text: String,
 }
 
-/// The last alarms.
+/// The last alarms and user events.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
+    events: Mutex<VecDeque<Arc<UserEvent>>>,
+    arrivals: watch::Sender<u64>,
     alarms: Mutex<VecDeque<AlarmRecord>>,
 }
 
@@ -26,8 +32,10 @@ impl Journal {
     /// Follows the node until it ends.
     pub(crate) async fn keep(self: Arc<Journal>, mut watch: Watch) {
         while let Some(change) = watch.next().await {
-            if let What::Event(Event::Alarm(alarm)) = change.what {
-                self.note(change.at_ms, &alarm);
+            match change.what {
+                What::Event(Event::Alarm(alarm)) => self.note(change.at_ms, &alarm),
+                What::Event(Event::User(event)) => self.list(event),
+                _ => {}
             }
         }
     }
@@ -36,9 +44,32 @@ impl Journal {
         self.alarms.lock().map(|alarms| alarms.iter().cloned().collect()).unwrap_or_default()
     }
 
+    /// The last user events, the latest to come at the end.
+    pub(crate) fn events(&self) -> Vec<Arc<UserEvent>> {
+        self.events.lock().map(|events| events.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Counts the user events that came.
+    pub(crate) fn arrivals(&self) -> watch::Receiver<u64> {
+        self.arrivals.subscribe()
+    }
+
+    fn list(&self, event: Arc<UserEvent>) {
+        if let Ok(mut events) = self.events.lock() {
+            if events.len() == EVENTS_MAX {
+                events.pop_front();
+            }
+            events.push_back(event);
+        }
+        self.arrivals.send_modify(|count| *count += 1);
+    }
+
     fn note(&self, at_ms: u64, alarm: &Alarm) {
         let (alarm, text) = describe(alarm);
         if let Ok(mut alarms) = self.alarms.lock() {
+            if let Some(known) = alarms.iter().position(|a| a.alarm == alarm && a.text == text) {
+                alarms.remove(known); // said again: one line, at its last time
+            }
             if alarms.len() == ALARMS_MAX {
                 alarms.pop_front();
             }

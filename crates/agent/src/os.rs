@@ -1,10 +1,10 @@
 //! Decides what is asked of the operating system beyond what std and tokio offer.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 /// Has the kernel kill this process when its parent ends. False: the parent is gone already.
 pub(crate) fn die_with_parent(parent: u32) -> bool {
@@ -19,17 +19,30 @@ pub(crate) fn host_name() -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// The IPv4 address that this host uses towards others; loopback where it has no route.
-pub(crate) fn outward_address() -> IpAddr {
-    let probe = || {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?; // asks for a route, sends nothing
-        socket.local_addr()
+/// The address that this host uses towards others: of IPv4, or of IPv6 where that is spoken and
+/// the host has no other; loopback where it has no route.
+pub(crate) fn outward_address(ipv6: bool) -> IpAddr {
+    let probe = |from: IpAddr, to: IpAddr| {
+        let socket = UdpSocket::bind((from, 0)).ok()?;
+        socket.connect((to, 9)).ok()?; // asks for a route, sends nothing
+        Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_unspecified())
     };
-    match probe() {
-        Ok(addr) if !addr.ip().is_unspecified() => addr.ip(),
-        _ => IpAddr::V4(Ipv4Addr::LOCALHOST),
+    let v4 = || probe(Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into());
+    let elsewhere = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+    let v6 = || probe(Ipv6Addr::UNSPECIFIED.into(), elsewhere.into()).filter(|_| ipv6);
+    v4().or_else(v6).unwrap_or(Ipv4Addr::LOCALHOST.into())
+}
+
+/// Lifts the soft limit of open files to the hard one: each connection is one. Returns the limit.
+pub(crate) fn lift_file_limit() -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let lifted = Rlimit { current: limit.maximum, ..limit };
+        if setrlimit(Resource::Nofile, lifted).is_ok() {
+            limit = lifted;
+        }
     }
+    limit.current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
 }
 
 pub(crate) fn unix_ms() -> u64 {

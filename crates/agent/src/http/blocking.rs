@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use tidings::Node;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Fault;
@@ -15,6 +15,15 @@ const WAIT_DEFAULT: Duration = Duration::from_secs(300);
 /// Whatever the client names.
 const WAIT_MAX: Duration = Duration::from_secs(600);
 
+/// Which index is news to a client that knows another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// A later one. An earlier one is of another agent, whose count is not ours.
+    Later,
+    /// Any other one: it is no count.
+    Other,
+}
+
 /// What a client asked for: `index` it knows, and how long to wait for a later one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
@@ -24,7 +33,7 @@ pub(super) struct Wait {
 
 /// One reading of the resource.
 pub(super) struct Reading<T> {
-    /// Never falls while the agent runs; 0 is reported as 1.
+    /// Position of what was read; 0 is reported as 1.
     pub(super) index: u64,
     /// Differs where the resource itself differs: a change elsewhere moves `index` alone.
     pub(super) signature: u64,
@@ -45,30 +54,37 @@ impl Wait {
         Ok(Wait { index, wait: wait + jitter(wait) })
     }
 
-    /// Reads, and reads again until something changed or the time is over.
-    pub(super) async fn read<T, F, R>(self, node: &Node, mut read: F) -> Result<Reading<T>, Fault>
+    /// Reads, and reads again whenever `position` of `changes` moves, until something changed or
+    /// the time is over.
+    pub(super) async fn read<T, C, F, R>(
+        self,
+        mut changes: watch::Receiver<C>,
+        position: fn(&C) -> u64,
+        news: News,
+        mut read: F,
+    ) -> Result<Reading<T>, Fault>
     where
         F: FnMut() -> R,
         R: Future<Output = Result<Reading<T>, Fault>>,
     {
         let deadline = Instant::now() + self.wait;
-        let mut changes = node.indexes();
         let mut known = None;
         loop {
-            changes.borrow_and_update();
+            let seen = position(&changes.borrow_and_update());
             let mut reading = read().await?;
             reading.index = reading.index.max(1);
-            let news = match known {
-                // A client with another index is behind, or knew an earlier life of this agent.
+            let changed = match known {
+                None if news == News::Later => reading.index > self.index,
                 None => reading.index != self.index,
                 Some(signature) => reading.signature != signature,
             };
-            if self.index == 0 || news {
+            if self.index == 0 || changed {
                 return Ok(reading);
             }
             known = Some(reading.signature);
-            match tokio::time::timeout_at(deadline, changes.changed()).await {
-                Ok(Ok(())) => {}
+            let moved = changes.wait_for(|now| position(now) != seen);
+            match tokio::time::timeout_at(deadline, moved).await {
+                Ok(Ok(_)) => {}
                 Ok(Err(_)) | Err(_) => return Ok(reading),
             }
         }

@@ -12,13 +12,11 @@ use serde::Serialize;
 use serde_json::json;
 use tidings::{Error, Member, NodeId, Status, UserEvent};
 
-use super::blocking::{self, Reading, Wait};
+use super::blocking::{self, News, Reading, Wait};
 use super::query::Query;
 use super::{App, Fault, body_within, json};
 use crate::config::contact;
 
-/// Events that a list shows, as in Consul.
-const EVENTS_LISTED_MAX: usize = 256;
 /// What is read of an event's payload before the node refuses it with its own bound.
 const PAYLOAD_READ_MAX: usize = 64 * 1024;
 
@@ -128,6 +126,10 @@ pub(super) async fn join(
             }
         },
     };
+    if !addrs.is_empty() && addrs.iter().all(|addr| *addr == app.node.addr()) {
+        let text = format!("cannot join {target}: it is the address of this agent itself");
+        return Err(Fault::new(StatusCode::INTERNAL_SERVER_ERROR, text));
+    }
     app.node.join(addrs).await.map_err(|error| match error {
         // Whatever kept it from joining, the caller's request was fine.
         Error::Refused(refused) => {
@@ -175,18 +177,19 @@ pub(super) async fn fire(
 pub(super) async fn events(State(app): State<Arc<App>>, query: Query) -> Result<Response, Fault> {
     let consistency = query.check_common(&app.about.cluster)?;
     let name = query.text("name").filter(|name| !name.is_empty());
-    let node = &app.node;
+    let journal = &app.journal;
     let reading = Wait::parse(&query)?
-        .read(node, || async {
-            let index = node.indexes().borrow().events;
-            let mut events = node.query(|view, _| view.events()).await?;
-            events.retain(|event| name.as_ref().is_none_or(|name| event.name == *name));
-            events.sort_by_key(|event| (event.stamp, event.origin, event.seq));
-            let surplus = events.len().saturating_sub(EVENTS_LISTED_MAX);
-            events.drain(..surplus);
-            let signature = events.last().map_or(0, |e| event_number(e.origin, e.seq) as u64);
-            Ok(Reading { index, signature, value: events })
-        })
+        .read(
+            journal.arrivals(),
+            |count| *count,
+            News::Other,
+            || async {
+                let mut events = journal.events();
+                events.retain(|event| name.as_ref().is_none_or(|name| event.name == *name));
+                let index = events.last().map_or(1, |e| event_index(e.origin, e.seq));
+                Ok(Reading { index, signature: index, value: events })
+            },
+        )
         .await?;
     let events: Vec<EventRecord<'_>> = reading.value.iter().map(|event| listed(event)).collect();
     let headers = blocking::headers(reading.index, consistency);
@@ -213,6 +216,13 @@ fn event_record<'a>(origin: NodeId, seq: u64, name: &'a str, payload: &[u8]) -> 
 /// One number for one event, the same at every agent.
 fn event_number(origin: NodeId, seq: u64) -> u128 {
     origin.as_u128().wrapping_add(u128::from(seq))
+}
+
+/// The index that Consul's clients work out for an event from its id: with it they find, in a
+/// list, where the news begin.
+fn event_index(origin: NodeId, seq: u64) -> u64 {
+    let number = event_number(origin, seq);
+    (number >> 64) as u64 ^ number as u64
 }
 
 fn uuid(number: u128) -> String {

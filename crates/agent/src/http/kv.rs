@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::State;
@@ -15,7 +16,7 @@ use serde::Serialize;
 use tidings::{EntryView, Token};
 use tidings_proto::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX, WRITES_PER_COMMAND_MAX};
 
-use super::blocking::{self, Reading, Wait};
+use super::blocking::{self, News, Reading, Wait};
 use super::query::{Query, path_bytes};
 use super::{App, Fault, body_within, json};
 
@@ -23,6 +24,11 @@ use super::{App, Fault, body_within, json};
 const CONSUL_KEYSPACE: &str = "kv";
 const CONSUL_PREFIX: &str = "/v1/kv/";
 const NATIVE_PREFIX: &str = "/v1/tidings/kv/";
+
+/// A listing that costs the node no more than this needs no rest after it.
+const LISTING_CHEAP: Duration = Duration::from_micros(500);
+/// Entries of more bytes are told from another thread.
+const RENDERED_AT_ONCE_BYTES_MAX: usize = 128 * 1024;
 
 /// What needs agreement of all before it is done, which gossip does not have.
 const NEEDS_CONSENSUS: [&str; 3] = ["cas", "acquire", "release"];
@@ -156,37 +162,117 @@ async fn read(
     let keyspace: Arc<str> = keyspace.into();
     let key: Arc<[u8]> = key.into();
     let reading = wait
-        .read(&app.node, || {
-            let (keyspace, key) = (Arc::clone(&keyspace), Arc::clone(&key));
-            async move {
-                let node = &app.node;
-                if many {
-                    Ok(node.query(move |view, _| list_reading(view, &keyspace, &key)).await?)
-                } else {
-                    Ok(node.query(move |view, _| key_reading(view, &keyspace, &key)).await?)
+        .read(
+            app.node.indexes(),
+            |indexes| indexes.entries,
+            News::Later,
+            || {
+                let (keyspace, key) = (Arc::clone(&keyspace), Arc::clone(&key));
+                async move {
+                    if many {
+                        return list(app, keyspace, key).await;
+                    }
+                    let base = app.index_base;
+                    Ok(app
+                        .node
+                        .query(move |view, _| key_reading(view, &keyspace, &key, base))
+                        .await?)
                 }
-            }
-        })
+            },
+        )
         .await?;
     let headers = blocking::headers(reading.index, consistency);
     if reading.value.is_empty() {
         return Ok((StatusCode::NOT_FOUND, headers).into_response());
     }
-    let body = if query.has("keys") {
-        let separator = query.bytes("separator").unwrap_or(b"");
-        json(&key_names(&reading.value, &key, separator), query.pretty())?
-    } else if query.has("raw") {
-        raw(&reading.value)
-    } else {
-        let entries: Vec<Entry> = reading.value.iter().map(|e| entry_record(e, native)).collect();
-        json(&entries, query.pretty())?
+    let body = Answer {
+        entries: reading.value,
+        key,
+        form: if query.has("keys") {
+            Form::Names { separator: query.bytes("separator").unwrap_or(b"").to_vec() }
+        } else if query.has("raw") {
+            Form::Raw
+        } else {
+            Form::Entries { native, index_base: app.index_base }
+        },
+        pretty: query.pretty(),
     };
-    Ok((headers, body).into_response())
+    Ok((headers, body.render_beside(app).await?).into_response())
 }
 
-fn key_reading(view: &tidings::View<'_>, keyspace: &str, key: &[u8]) -> Reading<Vec<EntryView>> {
+/// Lists one prefix after the other, and leaves the node at least as long alone as each took:
+/// however many readers wait for a change of a long list, the node keeps half of its time.
+async fn list(
+    app: &App,
+    keyspace: Arc<str>,
+    prefix: Arc<[u8]>,
+) -> Result<Reading<Vec<EntryView>>, Fault> {
+    let turn = Arc::clone(&app.listings).lock_owned().await;
+    let base = app.index_base;
+    let question = move |view: &tidings::View<'_>, _: &_| {
+        let began = Instant::now();
+        (list_reading(view, &keyspace, &prefix, base), began.elapsed())
+    };
+    let (reading, cost) = app.node.query(question).await?;
+    if cost > LISTING_CHEAP {
+        tokio::spawn(async move {
+            tokio::time::sleep(cost).await;
+            drop(turn);
+        });
+    }
+    Ok(reading)
+}
+
+/// What a read found, and how it is to be told.
+struct Answer {
+    entries: Vec<EntryView>,
+    key: Arc<[u8]>,
+    form: Form,
+    pretty: bool,
+}
+
+enum Form {
+    Names { separator: Vec<u8> },
+    Raw,
+    Entries { native: bool, index_base: u64 },
+}
+
+impl Answer {
+    /// A large answer is made up on another thread: the node's is for the node.
+    async fn render_beside(self, app: &App) -> Result<Response, Fault> {
+        let bytes = |e: &EntryView| e.key.len() + e.value.as_ref().map_or(0, |v| v.len());
+        if self.entries.iter().map(bytes).sum::<usize>() <= RENDERED_AT_ONCE_BYTES_MAX {
+            return self.render();
+        }
+        let _turn = app.renderings.acquire().await;
+        tokio::task::spawn_blocking(move || self.render()).await.unwrap_or_else(|error| {
+            Err(Fault::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+        })
+    }
+
+    fn render(&self) -> Result<Response, Fault> {
+        match &self.form {
+            Form::Names { separator } => {
+                json(&key_names(&self.entries, &self.key, separator), self.pretty)
+            }
+            Form::Raw => Ok(raw(&self.entries)),
+            Form::Entries { native, index_base } => {
+                let record = |e: &EntryView| entry_record(e, *native, *index_base);
+                json(&self.entries.iter().map(record).collect::<Vec<Entry>>(), self.pretty)
+            }
+        }
+    }
+}
+
+fn key_reading(
+    view: &tidings::View<'_>,
+    keyspace: &str,
+    key: &[u8],
+    index_base: u64,
+) -> Reading<Vec<EntryView>> {
     let entry = view.entry(keyspace, key);
-    let index = entry.as_ref().map_or_else(|| view.apply_index(), |e| e.applied_index);
+    let head = || index_base + view.apply_index();
+    let index = entry.as_ref().map_or_else(head, |e| index_of(e.applied_index, index_base));
     let signature = entry.as_ref().map_or(0, |e| e.applied_index);
     Reading { index, signature, value: entry.into_iter().filter(|e| e.value.is_some()).collect() }
 }
@@ -195,13 +281,20 @@ fn list_reading(
     view: &tidings::View<'_>,
     keyspace: &str,
     prefix: &[u8],
+    index_base: u64,
 ) -> Reading<Vec<EntryView>> {
     let value: Vec<EntryView> = view.entries(keyspace, prefix).collect();
     let mut hasher = DefaultHasher::new();
     for entry in &value {
         entry.applied_index.hash(&mut hasher);
     }
-    Reading { index: view.apply_index(), signature: hasher.finish(), value }
+    Reading { index: index_base + view.apply_index(), signature: hasher.finish(), value }
+}
+
+/// The index of an entry. The node's own is one above the entry applied last, so that what was
+/// read before a write never has the index of the write.
+fn index_of(applied: u64, index_base: u64) -> u64 {
+    index_base + applied + 1
 }
 
 /// The keys, each cut after the first separator beyond the prefix. A key that is not UTF-8 is
@@ -228,7 +321,7 @@ fn raw(entries: &[EntryView]) -> Response {
     (headers, bytes).into_response()
 }
 
-fn entry_record(entry: &EntryView, native: bool) -> Entry {
+fn entry_record(entry: &EntryView, native: bool, index_base: u64) -> Entry {
     let text = std::str::from_utf8(&entry.key);
     let value = entry.value.as_ref().filter(|value| !value.is_empty());
     Entry {
@@ -237,8 +330,8 @@ fn entry_record(entry: &EntryView, native: bool) -> Entry {
         key_b64: text.is_err().then(|| BASE64_STANDARD.encode(&entry.key)),
         flags: 0,
         value: value.map(|value| BASE64_STANDARD.encode(value)),
-        create_index: entry.created_index.max(1),
-        modify_index: entry.applied_index.max(1),
+        create_index: index_of(entry.created_index, index_base),
+        modify_index: index_of(entry.applied_index, index_base),
         dot: native.then(|| dot_record(entry.dot)),
         stamp_ms: native.then(|| entry.stamp.wall_ms()),
     }

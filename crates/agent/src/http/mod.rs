@@ -6,6 +6,7 @@ mod kv;
 mod metrics;
 mod native;
 mod query;
+mod serve;
 mod watch;
 
 use std::collections::VecDeque;
@@ -24,15 +25,19 @@ use axum::routing::{delete, get, put};
 use http_body_util::BodyExt;
 use serde::Serialize;
 use tidings::{CommandError, Error, Node, Stopped};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::config::Settings;
 use crate::journal::Journal;
 use crate::os;
 
+pub(crate) use serve::serve;
+
 /// What an over-long body may still send before the connection is cut: its sender then reads the
 /// refusal instead of a reset.
 const DRAIN_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// From one part of a body to the next.
+const BODY_WAIT: Duration = Duration::from_secs(20);
 /// Samples kept for rates: one minute of them.
 const SAMPLES_MAX: usize = 6;
 
@@ -46,6 +51,12 @@ pub(crate) struct App {
     pub(crate) leaving: Notify,
     watchers: AtomicUsize,
     watch_missed: AtomicU64,
+    /// Positions of entries are told above this, so that they never fall, not over a restart.
+    index_base: u64,
+    /// One listing of keys at a time asks the node.
+    listings: Arc<tokio::sync::Mutex<()>>,
+    /// One large answer at a time is made up, beside the node's thread.
+    renderings: Semaphore,
 }
 
 /// What does not change while the agent runs.
@@ -65,7 +76,10 @@ pub(crate) struct Rates {
 }
 
 impl App {
-    pub(crate) fn new(node: Node, about: About) -> App {
+    /// `newest_ms` is the latest time of an entry that was there at the start.
+    pub(crate) fn new(node: Node, about: About, newest_ms: u64) -> App {
+        // Microseconds since 1970: no node applies as many changes in its life.
+        let index_base = about.started_ms.max(newest_ms + 1).saturating_mul(1000);
         App {
             node,
             about,
@@ -74,6 +88,9 @@ impl App {
             leaving: Notify::new(),
             watchers: AtomicUsize::new(0),
             watch_missed: AtomicU64::new(0),
+            index_base,
+            listings: Arc::default(),
+            renderings: Semaphore::new(1),
         }
     }
 }
@@ -123,6 +140,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/agent/force-leave/{node}", put(consul::force_leave))
         .route("/v1/event/fire/{name}", put(consul::fire))
         .route("/v1/event/list", get(consul::events))
+        .route("/v1/kv", kv_methods())
         .route("/v1/kv/", kv_methods())
         .route("/v1/kv/{*key}", kv_methods())
         .route("/v1/tidings/status", get(native::status))
@@ -237,7 +255,12 @@ async fn body_within(body: Body, max: usize, what: &str) -> Result<Bytes, Fault>
     let mut body = body;
     let mut bytes = Vec::new();
     let mut total = 0;
-    while let Some(frame) = body.frame().await {
+    loop {
+        let Ok(frame) = tokio::time::timeout(BODY_WAIT, body.frame()).await else {
+            let text = format!("{what}: nothing of the body came for {BODY_WAIT:?}");
+            return Err(Fault::new(StatusCode::REQUEST_TIMEOUT, text));
+        };
+        let Some(frame) = frame else { break };
         let frame = frame.map_err(|error| Fault::bad(format!("the body broke off: {error}")))?;
         let Some(data) = frame.data_ref() else { continue };
         total += data.len();

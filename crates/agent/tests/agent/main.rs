@@ -12,4 +12,5 @@ mod life;
 mod misuse;
 #[cfg(target_os = "linux")]
 mod network;
+mod review;
 mod support;
