@@ -60,7 +60,8 @@ fn cluster() -> Vec<Node> {
             replaces: None,
         };
         let snapshot = Snapshot { members: Some(facts.clone()), ..Snapshot::default() };
-        Node::new(Config::lan(), identity, [i as u8; 32], snapshot, store.clone(), now).expect("fits")
+        Node::new(Config::lan(), identity, [i as u8; 32], snapshot, store.clone(), now)
+            .expect("fits")
     };
     (0..NODES).map(start).collect()
 }
@@ -89,7 +90,9 @@ fn rest(nodes: &mut [Node], out: &mut Outbox, from: u64, periods: u64) -> (u64, 
                 allocations += ALLOCATIONS.with(Cell::get) - before;
                 calls += 1;
                 for item in out.items.drain(..) {
-                    let Output::Datagram { to: peer, bytes } = item else { panic!("at rest: {item:?}") };
+                    let Output::Datagram { to: peer, bytes } = item else {
+                        panic!("at rest: {item:?}")
+                    };
                     sizes.push(bytes.len());
                     post.push((to, peer, out.bytes[bytes].to_vec()));
                 }
@@ -111,7 +114,10 @@ fn at_rest_nothing_is_allocated_and_packets_are_small() {
     rest(&mut nodes, &mut out, 0, 3); // buffers reach their size
     let (calls, sizes, allocations) = rest(&mut nodes, &mut out, 3, 20);
     let per_node = sizes.len() as f64 * 2.0 / (NODES as f64 * 20.0);
-    println!("{calls} calls, {} datagrams, {per_node:.2} sent and received per node and period", sizes.len());
+    println!(
+        "{calls} calls, {} datagrams, {per_node:.2} sent and received per node and period",
+        sizes.len()
+    );
     assert_eq!(allocations, 0, "allocations in {calls} calls");
     assert!((3.6..=4.4).contains(&per_node), "{per_node}");
     let largest = sizes.iter().max().expect("datagrams were sent");

@@ -154,11 +154,16 @@ impl EventLog {
         self.recent.get(number.checked_sub(self.recent_base)? as usize)
     }
 
+    /// Whether a limit refuses events of this sender.
+    pub fn is_full_for(&self, origin: NodeId) -> bool {
+        let known = self.origins.contains_key(&origin);
+        self.kept >= EVENTS_KEPT_MAX || !known && self.origins.len() >= EVENT_ORIGINS_MAX
+    }
+
     /// Takes an event off the wire. `complete` says that the other end has none before it, as in a
     /// session: what is missing in between has expired.
     pub fn receive(&mut self, event: StoredEvent, complete: bool) -> Received {
-        let known = self.origins.contains_key(&event.origin);
-        if self.kept >= EVENTS_KEPT_MAX || !known && self.origins.len() >= EVENT_ORIGINS_MAX {
+        if self.is_full_for(event.origin) {
             return Received::Full;
         }
         let origin = self.origins.entry(event.origin).or_default();

@@ -95,8 +95,10 @@ impl RumourQueue {
             let others = (1..4).any(|i| i != index && !self.classes[i].sends.is_empty());
             let room = end.saturating_sub(out.len());
             let until = if others && place == 1 { out.len() + room * 2 / 3 } else { end };
-            counts[index] =
-                self.classes[index].fill(out, until, |key, out| encode(TOPICS[index], key, out));
+            // The first rumour of the class whose turn it is may have it all: a large one goes too.
+            let first = if place == 1 { end } else { until };
+            counts[index] = self.classes[index]
+                .fill(out, first, until, |key, out| encode(TOPICS[index], key, out));
         }
         counts
     }
@@ -136,6 +138,7 @@ impl Class {
     fn fill(
         &mut self,
         out: &mut Vec<u8>,
+        first: usize,
         end: usize,
         mut encode: impl FnMut(u64, &mut Vec<u8>) -> Encoded,
     ) -> usize {
@@ -152,7 +155,7 @@ impl Class {
                     Encoded::Gone => {
                         self.sends.remove(&key);
                     }
-                    Encoded::Yes if out.len() <= end => {
+                    Encoded::Yes if out.len() <= if count == 0 { first } else { end } => {
                         self.taken.push((key, self.sends[&key]));
                         count += 1;
                     }

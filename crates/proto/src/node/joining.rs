@@ -34,6 +34,8 @@ const ATTEMPTS_MAX: usize = 32;
 pub(super) struct Joins {
     attempts: Vec<Attempt>,
     next_id: u64,
+    /// Forgotten members that may still be asked to announce themselves in this period.
+    pub recalls: usize,
 }
 
 #[derive(Debug)]

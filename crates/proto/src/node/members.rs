@@ -10,6 +10,7 @@ use super::{Node, Phase, Seed, reply};
 use crate::base::clocks::Hlc;
 use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
+use crate::detection::message::put_accusation;
 use crate::dissemination::queue::Topic;
 use crate::io::{
     Alarm, CommandError, CommandId, Event, Member, MemberChange, Outbox, Reply, Status,
@@ -19,7 +20,7 @@ use crate::limits::{
 };
 use crate::membership::facts::Facts;
 use crate::membership::names::holds_against;
-use crate::membership::record::{Precedence, Record, Standing, record_checksum};
+use crate::membership::record::{Accusers, Precedence, Record, Standing, record_checksum};
 use crate::membership::table::{ME, Slot};
 use crate::state::disk;
 
@@ -42,18 +43,18 @@ impl Node {
     }
 
     fn add_member(&mut self, record: &Record<'_>, via: Via, now: Now, out: &mut Outbox) {
-        if self.forgotten.get(&record.id).is_some_and(|&last| record.incarnation <= last) {
+        if let Some(&last) = self.forgotten.get(&record.id)
+            && record.incarnation <= last
+        {
             self.stats.record_forgotten += 1;
-            return;
+            return self.ask_to_announce(record, last, now, out);
         }
         if self.table.len() >= MEMBERS_MAX {
             self.stats.record_limit += 1;
             return;
         }
         let Some(facts) = self.read_facts(record) else { return };
-        let mut namesakes = 0;
-        self.table.each_named(&facts.name, |_| namesakes += 1);
-        if namesakes >= NAMESAKES_MAX {
+        if !self.make_room_for_namesake(&facts.name, out) {
             self.stats.record_limit += 1;
             return;
         }
@@ -426,6 +427,22 @@ impl Node {
 
     // Forgetting.
 
+    /// Somebody holds a member alive that was forgotten here. If it does live, as after a split that
+    /// lasted longer than memory, only its own new announcement brings it back (rule 3): ask for it.
+    fn ask_to_announce(&mut self, record: &Record<'_>, last: u64, now: Now, out: &mut Outbox) {
+        if last == u64::MAX || record.standing != Standing::Alive || self.joins.recalls == 0 {
+            return;
+        }
+        let Some(facts) = self.read_facts(record) else { return };
+        if facts.addr == self.me().addr {
+            return;
+        }
+        self.joins.recalls -= 1;
+        let start = self.begin(out);
+        put_accusation(&mut out.bytes, record.id, last, &Accusers::default());
+        self.send(start, facts.addr, out, now.mono);
+    }
+
     /// Members that are gone for long are forgotten; their identities are not, so that no late
     /// record brings them back (F11).
     pub(super) fn forget_departed(&mut self, now: Time, out: &mut Outbox) {
@@ -436,21 +453,41 @@ impl Node {
             .filter(|&s| now.since(self.table.since(s)) >= self.config.forget_after)
             .collect();
         for slot in old {
-            let (id, incarnation) = (self.table.id(slot), self.table.incarnation(slot));
-            let retired = self.table.standing(slot) == Standing::Retired;
-            if !retired {
-                self.member_event(MemberChange::Reap, slot, out);
-            }
-            self.stats.members_reaped += 1;
-            self.remember_on_disk(slot, false);
-            self.queue.remove(Topic::Member, u64::from(slot));
-            self.cases.remove(&id);
-            self.case_order.retain(|&other| other != id);
-            self.events.forget(id);
-            self.sessions.cursors.remove(&id);
-            self.table.forget(slot);
-            self.forget_id(id, if retired { u64::MAX } else { incarnation });
+            self.forget(slot, out);
         }
+    }
+
+    fn forget(&mut self, slot: Slot, out: &mut Outbox) {
+        let (id, incarnation) = (self.table.id(slot), self.table.incarnation(slot));
+        let retired = self.table.standing(slot) == Standing::Retired;
+        if !retired {
+            self.member_event(MemberChange::Reap, slot, out);
+        }
+        self.stats.members_reaped += 1;
+        self.remember_on_disk(slot, false);
+        self.queue.remove(Topic::Member, u64::from(slot));
+        self.cases.remove(&id);
+        self.case_order.retain(|&other| other != id);
+        self.events.forget(id);
+        self.sessions.cursors.remove(&id);
+        self.table.forget(slot);
+        self.forget_id(id, if retired { u64::MAX } else { incarnation });
+    }
+
+    /// A name that starts anew often has many lives that are over: the oldest makes room.
+    fn make_room_for_namesake(&mut self, name: &str, out: &mut Outbox) -> bool {
+        let mut namesakes = Vec::new();
+        self.table.each_named(name, |slot| namesakes.push(slot));
+        if namesakes.len() < NAMESAKES_MAX {
+            return true;
+        }
+        let retired = |s: &Slot| self.table.standing(*s) == Standing::Retired;
+        let over = namesakes.into_iter().filter(retired);
+        let oldest = over.min_by_key(|&s| (self.table.since(s), self.table.id(s)));
+        if let Some(slot) = oldest {
+            self.forget(slot, out);
+        }
+        oldest.is_some()
     }
 
     fn forget_id(&mut self, id: NodeId, incarnation: u64) {
@@ -524,7 +561,11 @@ pub(super) fn own_facts(
     if name.is_empty() || name.len() > NAME_BYTES_MAX || bytes > FACTS_BYTES_MAX {
         return Err(too_long());
     }
-    Facts::new(id, name, addr, boot, accepted, replaces, tags).map_err(|_| too_long())
+    let facts =
+        Facts::new(id, name, addr, boot, accepted, replaces, tags).map_err(|_| too_long())?;
+    // A later life has to name this one besides.
+    let reserve = if replaces.is_none() { size_of::<NodeId>() } else { 0 };
+    if facts.bytes.len() + reserve > FACTS_BYTES_MAX { Err(too_long()) } else { Ok(facts) }
 }
 
 pub(super) fn check_tags(tags: &[(String, String)]) -> Result<(), CommandError> {

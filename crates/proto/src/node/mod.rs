@@ -86,6 +86,9 @@ pub struct Snapshot {
 /// Numbers reserved ahead on disk, so that a refutation or an event never waits for it.
 const RESERVED_BLOCK: u64 = 1024;
 
+/// Forgotten members asked to announce themselves in one period: caps heal storms.
+const RECALLS_MAX: usize = 32;
+
 /// One node of the cluster. See the module's table for which file decides what.
 pub struct Node {
     config: Config,

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::Node;
 use super::sessions::{Ask, Asked};
+use super::{Node, RECALLS_MAX};
 use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
 use crate::detection::message::{Ack, Ping, PingReq, put_answer};
@@ -41,6 +41,7 @@ impl Node {
         // A sick node slows its judgement down, not its search for those that it lost.
         if self.next_contact <= now.mono {
             self.next_contact = now.mono + self.config.probe_period;
+            self.joins.recalls = RECALLS_MAX;
             self.recontact_lost(now, out);
             self.compare_if_alone_in_doubt(now, out);
             self.contact_seed(now, out);

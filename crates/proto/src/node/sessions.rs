@@ -600,9 +600,14 @@ impl Node {
             return self.emit_event(Event::Alarm(Alarm::IdentityTaken { id: self.id }), out);
         }
         let mut won = Vec::new();
-        self.store.join(&vectors.entries, &mut |slot| won.push(slot));
+        let joined = self.store.join(&vectors.entries, &mut |slot| won.push(slot));
         for slot in won {
             self.entry_won(slot, Via::Session, now, out);
+        }
+        if !joined {
+            self.stats.entry_limit += 1;
+            self.sessions.synced = true;
+            return;
         }
         for &(origin, head) in &vectors.events {
             let before = self.events.head(origin);

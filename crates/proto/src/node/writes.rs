@@ -1,7 +1,7 @@
 //! Decides how a write becomes durable, visible, and news: assigned and inserted in one step,
 //! published only when it is on disk.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +14,9 @@ use crate::dissemination::events::{Received, StoredEvent};
 use crate::dissemination::queue::Topic;
 use crate::io::{Alarm, CommandError, CommandId, Event, Outbox, Reply, UserEvent};
 use crate::limits::{
-    ENTRIES_MAX, EVENT_NAME_BYTES_MAX, EVENT_PAYLOAD_BYTES_MAX, KEY_BYTES_MAX, KEYSPACE_BYTES_MAX,
-    PENDING_WRITES_MAX, VALUE_BYTES_MAX, WRITES_PER_COMMAND_MAX,
+    ENTRIES_MAX, EVENT_NAME_BYTES_MAX, EVENT_PAYLOAD_BYTES_MAX, EVENTS_KEPT_MAX, KEY_BYTES_MAX,
+    KEYSPACE_BYTES_MAX, KEYSPACES_MAX, PENDING_WRITES_MAX, VALUE_BYTES_MAX, VECTOR_ORIGINS_MAX,
+    WRITES_PER_COMMAND_MAX,
 };
 use crate::membership::table::ME;
 use crate::state::disk::{self, Change, Reserved};
@@ -44,8 +45,13 @@ pub(super) struct Writes {
     /// When the disk is tried (again): for the first reservation, or after a failure.
     pub retry_at: Time,
     retry_seq: u64,
-    /// Disk keys of writes that failed: rewritten from memory when the disk is back.
+    /// After a failure: the disk took a small transaction again, so all of memory is worth a try.
+    answers: bool,
+    /// Disk keys of writes that failed: rewritten from memory until the disk is back.
     doubtful: Vec<Vec<u8>>,
+    /// Numbers of writes that failed. They name nothing, but others may count them as applied only
+    /// when the disk knows that they are used (rule 7).
+    refused: Vec<u64>,
     pub member_changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
@@ -71,7 +77,9 @@ impl Writes {
             failed: false,
             retry_at: Time::NEVER,
             retry_seq: 0,
+            answers: false,
             doubtful: Vec::new(),
+            refused: Vec::new(),
             member_changes: BTreeMap::new(),
         }
     }
@@ -140,7 +148,26 @@ impl Node {
         if self.store.counts().1 + writes.len() > ENTRIES_MAX {
             return Err(CommandError::Full { what: "entries", max: ENTRIES_MAX });
         }
+        let vector = self.store.vector();
+        if vector.len() >= VECTOR_ORIGINS_MAX && !vector.knows(self.id) {
+            return Err(CommandError::Full { what: "writers", max: VECTOR_ORIGINS_MAX });
+        }
+        if self.opens_too_many(keyspace) {
+            return Err(CommandError::Full { what: "keyspaces", max: KEYSPACES_MAX });
+        }
         Ok(())
+    }
+
+    /// Whether `keyspace` is one more than allowed, those of writes under way included.
+    fn opens_too_many(&self, keyspace: &str) -> bool {
+        if self.store.has_keyspace(keyspace) {
+            return false;
+        }
+        let under_way = self.writes.pending.iter().flat_map(|p| &p.entries).map(|e| &*e.keyspace);
+        let opening: BTreeSet<&str> =
+            under_way.filter(|name| !self.store.has_keyspace(name)).collect();
+        !opening.contains(keyspace)
+            && self.store.keyspaces().count() + opening.len() >= KEYSPACES_MAX
     }
 
     /// Gives the group its sequence numbers and one stamp above all that it replaces.
@@ -296,6 +323,9 @@ impl Node {
         };
         limit("name", name.len(), EVENT_NAME_BYTES_MAX)?;
         limit("payload", payload.len(), EVENT_PAYLOAD_BYTES_MAX)?;
+        if self.events.is_full_for(self.id) {
+            return Err(CommandError::Full { what: "events", max: EVENTS_KEPT_MAX });
+        }
         let seq = self.writes.next_event;
         if self.config.durable && seq > self.writes.durable.event {
             return Err(CommandError::DiskFailed);
@@ -303,7 +333,8 @@ impl Node {
         let event = StoredEvent {
             origin: self.id,
             seq,
-            previous: self.writes.last_event,
+            // After a restart: the last one of the life before, as far as others have told.
+            previous: self.writes.last_event.max(self.events.head(self.id)),
             stamp: self.clock.stamp(now.wall_ms, Hlc(0)),
             from: self.me().name.clone(),
             name: name.into(),
@@ -360,10 +391,19 @@ impl Node {
             self.phase = Phase::Running;
             self.next_probe = self.next_probe.max(now.mono);
         }
-        if self.writes.failed && upto >= self.writes.retry_seq && self.writes.retry_seq > 0 {
+        let tried = self.writes.retry_seq > 0 && upto >= self.writes.retry_seq;
+        if self.writes.failed && tried && !self.writes.answers {
+            self.writes.answers = true;
+            self.writes.retry_seq = 0;
+            self.writes.retry_at = now.mono;
+        } else if self.writes.failed && tried {
             self.writes.failed = false;
             self.writes.retry_at = Time::NEVER;
             self.writes.retry_seq = 0;
+            self.writes.doubtful.clear();
+            for seq in std::mem::take(&mut self.writes.refused) {
+                self.store.void(self.id, seq, seq);
+            }
             self.emit_event(Event::Alarm(Alarm::DiskRecovered), out);
         }
         while self.writes.pending.front().is_some_and(|p| p.persist <= upto) {
@@ -377,6 +417,7 @@ impl Node {
         self.stats.disk_failures += 1;
         self.writes.retry_at = now.mono + DISK_RETRY;
         self.writes.retry_seq = 0;
+        self.writes.answers = false;
         self.writes.reservations.retain(|&(s, _)| s < seq);
         self.writes.asked =
             self.writes.reservations.back().map_or(self.writes.durable, |&(_, r)| r);
@@ -392,15 +433,14 @@ impl Node {
             self.stats.writes_refused += 1;
             reply(out, failed.command, Err(CommandError::DiskFailed));
             for entry in &failed.entries {
-                // The numbers were given out and will name nothing: count them as applied.
-                self.store.void(self.id, entry.dot.seq, entry.dot.seq);
+                self.writes.refused.push(entry.dot.seq);
                 self.writes.doubtful.push(disk::entry_change(entry, &self.key).0);
             }
         }
     }
 
-    /// First reservation, or another try after a failure: all of memory in one transaction, as
-    /// nobody knows what the failed ones left.
+    /// First reservation, or another try after a failure: the reservation again and, when that went
+    /// through, all of memory in one transaction, as nobody knows what the failed ones left.
     pub(super) fn retry_disk(&mut self, now: Time, out: &mut Outbox) {
         if self.phase == Phase::Starting && self.writes.persist_seq == 0 {
             self.writes.retry_at = now;
@@ -414,7 +454,7 @@ impl Node {
             event: self.writes.next_event + RESERVED_BLOCK,
         };
         let mut changes = vec![disk::reserved_change(self.writes.asked)];
-        if self.phase != Phase::Starting {
+        if self.phase != Phase::Starting && self.writes.answers {
             self.all_of_memory(&mut changes);
         }
         let seq = self.persist(changes, out);
@@ -423,12 +463,16 @@ impl Node {
     }
 
     fn all_of_memory(&mut self, changes: &mut Vec<Change>) {
-        for key in std::mem::take(&mut self.writes.doubtful) {
-            changes.push((key, None)); // re-set below where memory has the key
+        for key in &self.writes.doubtful {
+            changes.push((key.clone(), None)); // re-set below where memory has the key
         }
         changes.extend(self.store.since(0).map(|kept| disk::entry_change(&kept.entry, &self.key)));
         let origins: Vec<NodeId> = self.store.vector().prefixes().map(|(id, _)| id).collect();
         changes.extend(origins.into_iter().map(|id| disk::origin_change(self.store.vector(), id)));
+        if !self.writes.refused.is_empty() {
+            let upto = self.last_own_seq();
+            changes.push(disk::own_origin_change(self.store.vector(), self.id, upto));
+        }
         for slot in self.table.slots().filter(|&s| s != ME && self.table.is_live(s)) {
             changes.push(disk::member_change(self.table.facts(slot), true));
         }

@@ -9,7 +9,7 @@ use super::entry::{Entry, Superseded};
 use crate::base::clocks::{Dot, VersionVector};
 use crate::base::hash::{Fingerprint, HashKey, domain};
 use crate::base::id::NodeId;
-use crate::limits::{ENTRIES_MAX, KEYSPACES_MAX, VECTOR_ORIGINS_MAX};
+use crate::limits::{ENTRIES_MAX, KEYSPACES_MAX, VECTOR_ORIGINS_MAX, WRITES_PER_COMMAND_MAX};
 
 /// Where an entry sits; stable while the key exists, which is for ever.
 pub type EntrySlot = u32;
@@ -60,7 +60,8 @@ pub struct Store {
     track_dirty: bool,
 }
 
-/// Entries of incomplete groups held at once. More: the oldest group is dropped and asked for again.
+/// Entries of incomplete groups held at once. More: the oldest group becomes visible as it is, since a
+/// session that is under way counts on what it brought.
 const STAGED_MAX: usize = 1024;
 
 impl Store {
@@ -99,17 +100,28 @@ impl Store {
         if entry.group.1 > 1 && !force {
             return self.stage(entry, won);
         }
+        let covered: Vec<_> = if self.staged.is_empty() {
+            Vec::new()
+        } else {
+            entry
+                .superseded
+                .ranges()
+                .chain([(entry.dot.origin, entry.dot.seq, entry.dot.seq)])
+                .collect()
+        };
         let applied = self.apply(entry);
         if let Applied::Won(slot) = applied {
             won(slot);
         }
+        self.release_superseded(&covered, won);
         applied
     }
 
-    /// Merges an entry that is on disk already, with the vector that covers it.
+    /// Merges an own entry that is on disk already, with the vector that covers it. It was accepted,
+    /// so no limit refuses it now.
     pub fn apply_durable(&mut self, entry: Entry) -> Applied {
         let track = std::mem::take(&mut self.track_dirty);
-        let applied = self.apply(entry);
+        let applied = self.merge(entry);
         self.track_dirty = track;
         applied
     }
@@ -119,6 +131,10 @@ impl Store {
         if !self.has_room(&entry) {
             return Applied::Full;
         }
+        self.merge(entry)
+    }
+
+    fn merge(&mut self, entry: Entry) -> Applied {
         self.cover(&entry);
         let Some(slot) = self.slot(&entry.keyspace, &entry.key) else {
             return Applied::Won(self.insert(entry));
@@ -142,9 +158,12 @@ impl Store {
         Applied::Won(slot)
     }
 
-    /// The other end of a closed session has applied all of `prefixes`, and so have we now.
-    pub fn join(&mut self, prefixes: &[(NodeId, u64)], won: &mut dyn FnMut(EntrySlot)) {
-        self.release_groups(prefixes, won);
+    /// The other end of a closed session has applied all of `prefixes`, and so have we now: true,
+    /// unless a group found no room, which leaves a hole.
+    pub fn join(&mut self, prefixes: &[(NodeId, u64)], won: &mut dyn FnMut(EntrySlot)) -> bool {
+        if !self.release_groups(prefixes, won) {
+            return false;
+        }
         for &(origin, upto) in prefixes {
             if self.vector.len() >= VECTOR_ORIGINS_MAX && !self.vector.knows(origin) {
                 continue;
@@ -153,6 +172,7 @@ impl Store {
             self.vector.join_origin(origin, upto);
             self.vector_moved(origin, before);
         }
+        true
     }
 
     /// Own sequence numbers that were given out and will never name a write: the disk refused it.
@@ -263,6 +283,10 @@ impl Store {
         Fingerprint(self.entry_print.0.wrapping_add(self.vector_print.0))
     }
 
+    pub fn has_keyspace(&self, keyspace: &str) -> bool {
+        self.keyspaces.contains_key(keyspace)
+    }
+
     pub fn has_room(&self, entry: &Entry) -> bool {
         let writers = self.vector.len() + entry.superseded.ranges().count() + 1;
         if writers > VECTOR_ORIGINS_MAX && !self.vector.knows(entry.dot.origin) {
@@ -285,22 +309,45 @@ impl Store {
         }
         parts.push(entry);
         self.staged_count += 1;
-        let complete = {
-            let parts = &self.staged[&id];
-            let len = parts[0].group.1;
-            (id.1..id.1 + len).all(|seq| {
-                let dot = Dot { origin: id.0, seq };
-                self.vector.covers(dot) || parts.iter().any(|e| e.dot == dot)
-            })
-        };
-        if complete {
+        if self.is_complete(id) {
             return self.release(id, won);
         }
         if self.staged_count > STAGED_MAX {
             let oldest = *self.staged.keys().next().expect("something is staged");
-            self.staged_count -= self.staged.remove(&oldest).map_or(0, |p| p.len());
+            if self.release(oldest, won) == Applied::Full {
+                return Applied::Full;
+            }
         }
         Applied::Staged
+    }
+
+    fn is_complete(&self, id: (NodeId, u64)) -> bool {
+        let parts = &self.staged[&id];
+        let len = parts[0].group.1;
+        (id.1..id.1 + len).all(|seq| {
+            let dot = Dot { origin: id.0, seq };
+            self.vector.covers(dot) || parts.iter().any(|e| e.dot == dot)
+        })
+    }
+
+    /// Groups that waited for a part that one of `ranges` has superseded.
+    fn release_superseded(
+        &mut self,
+        ranges: &[(NodeId, u64, u64)],
+        won: &mut dyn FnMut(EntrySlot),
+    ) {
+        for &(origin, from, to) in ranges {
+            let first = from.saturating_sub(WRITES_PER_COMMAND_MAX as u64);
+            let done: Vec<(NodeId, u64)> = self
+                .staged
+                .range((origin, first)..=(origin, to))
+                .map(|(&id, _)| id)
+                .filter(|&id| self.is_complete(id))
+                .collect();
+            for id in done {
+                self.release(id, won);
+            }
+        }
     }
 
     fn release(&mut self, id: (NodeId, u64), won: &mut dyn FnMut(EntrySlot)) -> Applied {
@@ -322,7 +369,11 @@ impl Store {
 
     /// At the close of a session the parts of a group that did not come are superseded: the peer
     /// covers them and had nothing to send.
-    fn release_groups(&mut self, prefixes: &[(NodeId, u64)], won: &mut dyn FnMut(EntrySlot)) {
+    fn release_groups(
+        &mut self,
+        prefixes: &[(NodeId, u64)],
+        won: &mut dyn FnMut(EntrySlot),
+    ) -> bool {
         let done: Vec<(NodeId, u64)> = self
             .staged
             .iter()
@@ -332,9 +383,11 @@ impl Store {
             })
             .map(|(&id, _)| id)
             .collect();
+        let mut all = true;
         for id in done {
-            self.release(id, won);
+            all &= self.release(id, won) != Applied::Full;
         }
+        all
     }
 
     /// Counts the entry's dot, and those that it superseded, as applied.
