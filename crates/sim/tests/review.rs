@@ -2,8 +2,8 @@
 use std::time::Duration;
 use tidings_proto::Config;
 use tidings_proto::io::{Command, Reply};
-use tidings_sim::scenario::joined;
 use tidings_sim::WorldConfig;
+use tidings_sim::scenario::joined;
 
 fn secs(s: u64) -> Duration {
     Duration::from_secs(s)
