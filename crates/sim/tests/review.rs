@@ -124,30 +124,6 @@ fn r6_numbers_refused_by_the_disk_do_not_cost_the_identity() {
     assert_eq!(world.get(1, "after").as_deref(), Some(&b"v"[..]));
 }
 
-/// R10: a restart with as many tags as were accepted the first time.
-#[test]
-fn r10_tags_at_the_limit_survive_a_new_life() {
-    let config = Config::lan();
-    let mut world = joined(10, WorldConfig::default(), 3, &config);
-    let v = "x".repeat(700);
-    let mut len = 0;
-    for l in (600..760).rev() {
-        let c = world
-            .command(2, Command::SetTags { set: vec![("t".into(), "x".repeat(l))], unset: vec![] });
-        world.run_for(Duration::from_millis(10));
-        if matches!(world.reply_to(c), Some(Ok(_))) {
-            len = l;
-            break;
-        }
-    }
-    let _ = v;
-    println!("largest tag value {len}");
-    let c = world
-        .command(0, Command::SetTags { set: vec![("t".into(), "x".repeat(len))], unset: vec![] });
-    world.run_for(secs(1));
-    println!("{:?}", world.reply_to(c));
-}
-
 /// R11: exactly once: an event sent before the sender's restart reaches who was cut off meanwhile.
 #[test]
 fn r11_an_event_before_a_restart_reaches_who_was_cut_off() {

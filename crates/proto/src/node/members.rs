@@ -561,11 +561,7 @@ pub(super) fn own_facts(
     if name.is_empty() || name.len() > NAME_BYTES_MAX || bytes > FACTS_BYTES_MAX {
         return Err(too_long());
     }
-    let facts =
-        Facts::new(id, name, addr, boot, accepted, replaces, tags).map_err(|_| too_long())?;
-    // A later life has to name this one besides.
-    let reserve = if replaces.is_none() { size_of::<NodeId>() } else { 0 };
-    if facts.bytes.len() + reserve > FACTS_BYTES_MAX { Err(too_long()) } else { Ok(facts) }
+    Facts::new(id, name, addr, boot, accepted, replaces, tags).map_err(|_| too_long())
 }
 
 pub(super) fn check_tags(tags: &[(String, String)]) -> Result<(), CommandError> {

@@ -146,7 +146,7 @@ impl Node {
     /// Entries and events that the requester lacks. The vector goes with the page that reaches the
     /// head, as of that head.
     fn put_delta_page(&mut self, request: &DeltaRequest, out: &mut Vec<u8>, now: Time) {
-        let known = request.boot == self.boot && !request.full || request.full && request.boot != 0;
+        let known = request.boot == self.boot;
         let mut cursor = if known { request.cursor.min(self.store.head()) } else { 0 };
         let mut closed = true;
         let mut sent = 0;

@@ -580,7 +580,11 @@ impl Node {
                     }
                     return Ok(());
                 }
-                _ => {}
+                // State of a later version: not stored, so not covered.
+                _ => {
+                    self.stats.frame_unknown += 1;
+                    holes = true;
+                }
             }
         }
         Err(DecodeError::Truncated("delta page"))
