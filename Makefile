@@ -24,4 +24,4 @@ bench: build                ## a real Serf cluster and ours on the same work (ne
 	./bench/run
 
 soak:                       ## the full counts: 10,000 nodes, 10^6 schedules, 100 kills
-	SOAK=1 $(CARGO) test --release --workspace --locked -- --nocapture --test-threads 1
+	SOAK=1 $(CARGO) test --workspace --locked -- --nocapture --test-threads 1
