@@ -68,7 +68,9 @@ impl Node {
             if record.standing.is_live() && !named && self.phase == Phase::Running {
                 // Others still hold it alive: say whom this life takes over from.
                 let tags = self.me().tags.clone();
-                let _ = self.restate(&tags, Some(record.id), now, out);
+                let restated = self.restate(&tags, Some(record.id), now, out);
+                // Without room for it the others find out by probing: "not me" answers there.
+                self.stats.record_limit += u64::from(restated.is_err());
             }
             return;
         }
