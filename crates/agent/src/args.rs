@@ -7,6 +7,9 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
+use crate::cmd::sim::Sim;
+use crate::cmd::{advise, plan};
+
 pub(crate) const HTTP_ADDR_DEFAULT: &str = "http://127.0.0.1:8500";
 
 /// Gossip: membership, failure detection and shared keys without a coordinator.
@@ -52,6 +55,13 @@ pub(crate) enum Command {
     /// Show how the settings of an agent come about.
     #[command(subcommand)]
     Config(Config),
+    /// Calculate how long an update takes to reach all, and what it costs.
+    Plan(plan::Flags),
+    /// Recommend gossip or consensus for what you need, with reasons.
+    Advise(advise::Flags),
+    /// Simulate: scenarios, epidemics, published tables, random faults.
+    #[command(subcommand)]
+    Sim(Sim),
 }
 
 #[derive(clap::Args, Debug)]

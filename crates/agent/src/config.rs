@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use tidings_proto::Config;
 use tidings_proto::limits::NAME_BYTES_MAX;
+use tidings_sim::duration;
 use toml::de::{DeTable, DeValue};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::Agent;
-use crate::{Failure, duration, os};
+use crate::{Failure, os};
 
 pub(crate) const GOSSIP_PORT_DEFAULT: u16 = 7946;
 

@@ -5,7 +5,6 @@ mod client;
 mod cmd;
 mod config;
 mod daemon;
-mod duration;
 mod http;
 mod journal;
 mod log;
@@ -61,6 +60,9 @@ fn run(args: args::Args) -> Result<(), Failure> {
         Command::Tags(flags) => cmd::tags::run(&agent?, &flags),
         Command::Event(flags) => cmd::event::run(&agent?, &flags),
         Command::Monitor(flags) => cmd::monitor::run(&agent?, &flags),
+        Command::Plan(flags) => cmd::plan::run(&flags),
+        Command::Advise(flags) => cmd::advise::run(&flags),
+        Command::Sim(command) => cmd::sim::run(command),
     }
 }
 

@@ -16,26 +16,42 @@
 //! | [`observe`] | what is remembered of events and traffic |
 //! | [`trace`] | the hash (and text) of everything that happened |
 //! | [`check`] | the rules of DESIGN part 7, one a file |
-//! | [`scenario`] | how tests set worlds up and measure them |
+//! | [`setup`] | how tests set worlds up and measure them |
 //! | [`choice`] | how all schedules of a small scenario are enumerated |
 //! | [`script`] | scenarios as text with their expected trace |
 //! | [`swarm`] | random scenarios from a seed |
+//! | [`scenario`] | what a scenario file says, and how it runs |
+//! | [`epidemic`] | the bare epidemic, without packets, for 10^3 to 10^8 nodes |
+//! | [`paper`] | which published tables are reproduced, and their bars |
+//! | [`question`] | the experiments that answer the articles' questions |
+//! | [`report`] | how results are drawn |
+//! | [`work`] | how independent runs share the cores |
+//! | [`duration`] | how durations are written |
+//! | [`statistics`] | how a sample of runs is summed up |
 
 pub mod check;
 pub mod choice;
 pub mod clock;
 mod control;
 pub mod disk;
+pub mod duration;
+pub mod epidemic;
 pub mod fault;
 mod host;
 pub mod network;
 pub mod observe;
+pub mod paper;
+pub mod question;
 mod queue;
+pub mod report;
 pub mod scenario;
 pub mod script;
+pub mod setup;
+pub mod statistics;
 mod stream;
 pub mod swarm;
 pub mod trace;
+pub mod work;
 pub mod world;
 
 pub use host::Traffic;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidings_proto::Config;
 use tidings_proto::io::Reply;
-use tidings_sim::scenario::{joined, settle};
+use tidings_sim::setup::{joined, settle};
 use tidings_sim::{Conditions, World, WorldConfig};
 
 fn secs(s: u64) -> Duration {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tidings_proto::io::{Event, MemberChange};
 use tidings_proto::{Config, NodeId};
-use tidings_sim::scenario::{counts, joined, load, mean, percentile};
+use tidings_sim::setup::{counts, joined, load};
+use tidings_sim::statistics::{mean, percentile};
 use tidings_sim::{Conditions, Record, World, WorldConfig};
 
 fn secs(s: u64) -> Duration {
@@ -189,7 +190,7 @@ fn a_paused_observer_convicts_no_healthy_peer() {
 #[test]
 fn a_single_bad_link_kills_nobody() {
     let n = 50;
-    let hours = if tidings_sim::scenario::soak() { 24 } else { 1 };
+    let hours = if tidings_sim::setup::soak() { 24 } else { 1 };
     for (seed, one_way) in [(7, false), (8, true)] {
         let mut world = World::converged(seed, WorldConfig::default(), n, &Config::lan());
         world.run_for(secs(2));

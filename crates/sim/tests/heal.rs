@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidings_proto::Config;
-use tidings_sim::scenario::counts;
+use tidings_sim::setup::counts;
 use tidings_sim::{World, WorldConfig};
 
 #[test]
@@ -54,7 +54,7 @@ fn one_member_wrongly_down_is_back_within_three_rounds() {
 /// J4 at size (a thousand with `SOAK=1`): the heal is no storm and takes no longer.
 #[test]
 fn a_large_cluster_split_in_half_heals_as_fast() {
-    let n = if tidings_sim::scenario::soak() { 1000 } else { 300 };
+    let n = if tidings_sim::setup::soak() { 1000 } else { 300 };
     let config = WorldConfig { checks: false, ..WorldConfig::default() };
     let mut world = World::converged(5, config, n, &Config::lan());
     world.run_for(Duration::from_secs(3));

@@ -12,7 +12,8 @@ use tidings_proto::membership::record::{
     Accusers, Precedence, Standing, put_record, record_checksum,
 };
 use tidings_proto::wire::packet::{begin, seal};
-use tidings_sim::scenario::{counts, joined, percentile, settle, spread};
+use tidings_sim::setup::{counts, joined, settle, spread};
+use tidings_sim::statistics::percentile;
 use tidings_sim::{Record, Topic, World, WorldConfig};
 
 fn secs(s: u64) -> Duration {
@@ -206,7 +207,7 @@ fn all_seeds_down_changes_nothing_for_the_others() {
     for seed in 0..3 {
         world.crash(seed);
     }
-    let hour = if tidings_sim::scenario::soak() { 3600 } else { 600 };
+    let hour = if tidings_sim::setup::soak() { 3600 } else { 600 };
     world.run_for(secs(hour));
     assert!(world.all_see_alive(n - 3));
     assert_eq!(world.seen().counts.false_failed, 0);

@@ -3,7 +3,7 @@ use std::time::Duration;
 use tidings_proto::Config;
 use tidings_proto::io::{Command, Reply};
 use tidings_sim::WorldConfig;
-use tidings_sim::scenario::joined;
+use tidings_sim::setup::joined;
 
 fn secs(s: u64) -> Duration {
     Duration::from_secs(s)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidings_proto::Config;
 use tidings_sim::choice::Choices;
-use tidings_sim::scenario::{joined, soak};
+use tidings_sim::setup::{joined, soak};
 use tidings_sim::trace::Text;
 use tidings_sim::{Conditions, Latency, World, WorldConfig};
 
@@ -107,5 +107,5 @@ fn finish(world: &mut World) -> Result<(), String> {
         return Ok(());
     }
     world.check_quiet()?;
-    Err(format!("members differ: {:?}", tidings_sim::scenario::counts(world)))
+    Err(format!("members differ: {:?}", tidings_sim::setup::counts(world)))
 }

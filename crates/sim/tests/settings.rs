@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidings_proto::Config;
 use tidings_proto::io::Command;
-use tidings_sim::scenario::{joined, spread};
+use tidings_sim::setup::{joined, spread};
 use tidings_sim::{Conditions, Latency, Topic, World, WorldConfig};
 
 struct Row {

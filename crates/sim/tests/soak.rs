@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tidings_proto::Config;
 use tidings_proto::io::MemberChange;
-use tidings_sim::scenario::{peak_mib, soak, spread};
+use tidings_sim::setup::{peak_mib, soak, spread};
 use tidings_sim::{Topic, World, WorldConfig};
 
 fn converged(n: usize) -> World {

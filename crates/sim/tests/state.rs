@@ -7,7 +7,8 @@ use std::time::Duration;
 use tidings_proto::Config;
 use tidings_proto::io::{Command, CommandError, Event, Reply};
 use tidings_proto::limits::{EVENT_PAYLOAD_BYTES_MAX, VALUE_BYTES_MAX};
-use tidings_sim::scenario::{counts, joined, percentile, settle, spread};
+use tidings_sim::setup::{counts, joined, settle, spread};
+use tidings_sim::statistics::percentile;
 use tidings_sim::{Conditions, Latency, Record, Topic, World, WorldConfig};
 
 fn secs(s: u64) -> Duration {
@@ -30,7 +31,7 @@ fn lossy(loss: f64) -> WorldConfig {
 #[test]
 fn a_key_reaches_a_thousand_within_p99() {
     let n = 1000;
-    let keys = if tidings_sim::scenario::soak() { 1000 } else { 60 };
+    let keys = if tidings_sim::setup::soak() { 1000 } else { 60 };
     let mut world = World::converged(1, WorldConfig::default(), n, &Config::lan());
     world.run_for(secs(3));
     let mut slowest = Vec::new();
@@ -119,7 +120,7 @@ fn a_delete_survives_a_node_that_was_away() {
 /// D3: concurrent writes of equal clocks end equal everywhere.
 #[test]
 fn concurrent_ties_converge() {
-    let rounds = if tidings_sim::scenario::soak() { 20_000 } else { 300 };
+    let rounds = if tidings_sim::setup::soak() { 20_000 } else { 300 };
     let conditions = Conditions { latency: Latency::Constant(ms(1)), ..Conditions::lan() };
     let config = WorldConfig { conditions, ..WorldConfig::default() };
     let mut world = joined(4, config, 5, &Config::lan());
@@ -192,7 +193,7 @@ fn groups_are_seen_whole() {
 /// F12: members, vectors and queues stay in proportion to the living through churn.
 #[test]
 fn metadata_stays_bounded_over_churn() {
-    let events = if tidings_sim::scenario::soak() { 10_000 } else { 600 };
+    let events = if tidings_sim::setup::soak() { 10_000 } else { 600 };
     let config = Config { forget_after: secs(60), ..Config::local() };
     let mut world = joined(7, WorldConfig::default(), 12, &config);
     for event in 0..events {
@@ -421,7 +422,7 @@ fn a_failing_disk_refuses_writes_and_keeps_probing() {
 /// Rules 2 and 7: `kill -9` at random moments loses no acknowledged write and reuses no dot.
 #[test]
 fn kills_at_random_moments_lose_nothing_acknowledged() {
-    let kills = if tidings_sim::scenario::soak() { 1000 } else { 60 };
+    let kills = if tidings_sim::setup::soak() { 1000 } else { 60 };
     let config = Config { durable: true, ..Config::local() };
     let mut world = joined(15, lossy(0.05), 5, &config);
     for kill in 0..kills {

@@ -5,7 +5,7 @@
 //! adds every input and output. `SEEDS=n` sets how many scenarios are drawn.
 
 use tidings_proto::base::rng::Rng;
-use tidings_sim::scenario::soak;
+use tidings_sim::setup::soak;
 use tidings_sim::swarm::{Options, run, run_options};
 use tidings_sim::trace::Text;
 

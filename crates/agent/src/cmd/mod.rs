@@ -1,5 +1,6 @@
 //! Decides what all commands share: how they run, and how they print.
 
+pub(crate) mod advise;
 pub(crate) mod agent;
 pub(crate) mod config;
 pub(crate) mod demo;
@@ -10,6 +11,8 @@ pub(crate) mod kv;
 pub(crate) mod leave;
 pub(crate) mod members;
 pub(crate) mod monitor;
+pub(crate) mod plan;
+pub(crate) mod sim;
 pub(crate) mod status;
 pub(crate) mod tags;
 pub(crate) mod why;

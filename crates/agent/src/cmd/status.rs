@@ -35,7 +35,7 @@ fn screen(status: &Value) -> String {
                 "version {}  pid {}  up {}  {mib:.1} MiB",
                 text("/version"),
                 text("/pid"),
-                crate::duration::show(uptime)
+                tidings_sim::duration::show(uptime)
             ),
         ),
         (

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::Fault;
 use super::query::Query;
-use crate::duration;
+use tidings_sim::duration;
 
 /// When the client names none.
 const WAIT_DEFAULT: Duration = Duration::from_secs(300);

@@ -13,7 +13,7 @@ const UNITS: [(&str, f64); 7] = [
 ];
 
 /// Reads a duration; `None` where it is none.
-pub(crate) fn parse(text: &str) -> Option<Duration> {
+pub fn parse(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }
@@ -33,7 +33,7 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
 }
 
 /// Writes a duration in the largest unit that needs no fraction.
-pub(crate) fn show(duration: Duration) -> String {
+pub fn show(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     let units = [
         ("h", 3_600_000_000_000),

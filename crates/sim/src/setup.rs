@@ -66,18 +66,6 @@ pub fn spread(world: &mut World, topic: &Topic, hosts: usize, within: Duration) 
     took
 }
 
-pub fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len().max(1) as f64
-}
-
-/// The smallest value that at least this share of all values does not exceed.
-pub fn percentile(values: &[f64], share: f64) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let rank = (share * sorted.len() as f64 - 1e-9).max(0.0) as usize;
-    sorted[rank.min(sorted.len() - 1)]
-}
-
 /// Datagrams and payload bytes, sent plus received, per node and second over a span.
 pub fn load(world: &mut World, span: Duration) -> (f64, f64) {
     let before: Vec<_> = (0..world.len()).map(|h| world.traffic(h)).collect();

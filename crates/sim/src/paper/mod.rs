@@ -1,0 +1,77 @@
+//! Decides which published tables are reproduced, and what a row of such a table is: the paper's
+//! value beside ours, with a bar that it meets or misses.
+
+use crate::report::chart::Chart;
+use crate::work::Work;
+
+/// One published table or law, by the name of `tidings sim paper NAME`.
+pub struct Paper {
+    pub name: &'static str,
+    /// What it shows, in one line.
+    pub about: &'static str,
+    /// Where it was published.
+    pub source: &'static str,
+    pub run: fn(&Work<'_>) -> Table,
+}
+
+/// All papers, in the order in which they are listed.
+pub const PAPERS: &[Paper] = &[];
+
+pub fn find(name: &str) -> Option<&'static Paper> {
+    PAPERS.iter().find(|p| p.name == name)
+}
+
+/// What a reproduction found.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    pub title: String,
+    /// How the rows were made and what they mean; each a sentence or two of plain text.
+    pub notes: Vec<String>,
+    pub rows: Vec<Row>,
+    pub charts: Vec<Chart>,
+}
+
+impl Table {
+    /// True if no row misses its bar.
+    pub fn passed(&self) -> bool {
+        self.rows.iter().all(|r| r.pass() != Some(false))
+    }
+}
+
+/// One number, beside the paper's.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// What is measured, with its parameters and its unit.
+    pub what: String,
+    /// As printed in the paper, where it is.
+    pub paper: Option<f64>,
+    pub ours: f64,
+    /// Standard error of ours; 0 where it is exact.
+    pub se: f64,
+    pub bar: Bar,
+}
+
+/// What a row must meet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bar {
+    /// Within `tolerance` of `of`, either way.
+    Near {
+        of: f64,
+        tolerance: f64,
+    },
+    AtMost(f64),
+    AtLeast(f64),
+    /// Shown for comparison; nothing to meet.
+    None,
+}
+
+impl Row {
+    pub fn pass(&self) -> Option<bool> {
+        match self.bar {
+            Bar::Near { of, tolerance } => Some((self.ours - of).abs() <= tolerance),
+            Bar::AtMost(most) => Some(self.ours <= most),
+            Bar::AtLeast(least) => Some(self.ours >= least),
+            Bar::None => None,
+        }
+    }
+}

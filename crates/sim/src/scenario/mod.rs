@@ -1,0 +1,1 @@
+//! Decides what a scenario file says, and how it runs: TOML in, rows and a summary out.
