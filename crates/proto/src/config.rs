@@ -3,6 +3,31 @@
 use std::fmt;
 use std::time::Duration;
 
+/// How a member comes to be doubted. All nodes of a cluster should agree; where they do not, who
+/// sends no heartbeats is judged by probes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detector {
+    /// A probe that nothing answers. Costs the same at any size.
+    Swim,
+    /// A heartbeat counter that does not rise for `heartbeat_rounds`. Costs O(n) per node.
+    Heartbeat,
+    /// A heartbeat counter whose suspicion level phi reaches `phi_threshold`. Costs O(n) per node.
+    Phi(PhiForm),
+}
+
+/// What phi takes the intervals between heartbeats for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PhiForm {
+    /// Sends at a fixed period with normal jitter, some of them lost: calibrated under loss.
+    LossAware,
+    /// Normal (Hayashibara et al. 2004). Wrong under loss: one lost heartbeat is a mistake.
+    Normal,
+    /// Akka's approximation of the normal.
+    Akka,
+    /// Exponential, as in Cassandra.
+    Exponential,
+}
+
 /// Settings of one node. Start from [`Config::lan`], [`Config::wan`] or [`Config::local`] and
 /// change what you must; [`Config::check`] names what does not fit.
 #[derive(Clone, Debug, PartialEq)]

@@ -11,5 +11,6 @@
 
 pub mod local_health;
 pub mod message;
+pub mod phi;
 pub mod probe;
 pub mod suspicion;
