@@ -1,3 +1,8 @@
 //! Decides how results are drawn: charts as SVG, reports as one HTML file that needs nothing else.
 
 pub mod chart;
+pub mod html;
+mod markup;
+pub mod number;
+mod scale;
+mod svg;
