@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tidings_proto::io::{Command, CommandError, CommandId, Input, Reply};
 use tidings_proto::node::EntryView;
-use tidings_proto::{Node, NodeId, View};
+use tidings_proto::{Node, NodeId, Time, View};
 
 use crate::host::Traffic;
 use crate::observe::{Observed, Spread, Topic};
@@ -121,6 +121,15 @@ impl World {
     /// Bytes of the largest datagram that this host ever sent.
     pub fn largest_datagram(&self, host: usize) -> usize {
         self.hosts[host].largest_datagram
+    }
+
+    /// From now on: when is the first datagram sent to this host, whether it arrives or not?
+    pub fn await_send_to(&mut self, host: usize) {
+        self.hosts[host].first_sent_to = None;
+    }
+
+    pub fn first_sent_to(&self, host: usize) -> Option<Time> {
+        self.hosts[host].first_sent_to
     }
 
     pub fn seen(&self) -> &Observed {

@@ -122,6 +122,10 @@ pub(crate) struct Host {
     pub(crate) wakes_here: (Time, u32),
     pub(crate) traffic: Traffic,
     pub(crate) largest_datagram: usize,
+    /// The first datagram that anybody sent to it since [`World::await_send_to`].
+    ///
+    /// [`World::await_send_to`]: crate::World::await_send_to
+    pub(crate) first_sent_to: Option<Time>,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -74,6 +74,8 @@ pub struct Observed {
     pub replies: BTreeMap<CommandId, (Time, Result<Reply, CommandError>)>,
     /// (observer, subject) to the time of the first `Failed`.
     pub first_failed: BTreeMap<(usize, NodeId), Time>,
+    /// (observer, subject) to the number of `Failed` events.
+    pub times_failed: BTreeMap<(usize, NodeId), u32>,
     /// Acknowledged writes by dot: the ground truth of rules 2 and 4.
     pub written: BTreeMap<Dot, Written>,
     spreads: BTreeMap<Topic, Spread>,
@@ -119,6 +121,7 @@ impl Observed {
                 *self.counts.members.entry(*change).or_default() += 1;
                 if *change == MemberChange::Failed {
                     self.first_failed.entry((host, member.id)).or_insert(at);
+                    *self.times_failed.entry((host, member.id)).or_default() += 1;
                     self.counts.false_failed += u64::from(false_alarm);
                 }
                 if !self.spreads.is_empty() {

@@ -203,6 +203,7 @@ impl World {
             wakes_here: (Time::ZERO, 0),
             traffic: Traffic::default(),
             largest_datagram: 0,
+            first_sent_to: None,
         });
         self.places.push(Some(host));
         host
@@ -486,6 +487,7 @@ impl World {
         assert!(bytes.len() <= h.config.datagram_bytes, "{}: {} bytes sent", h.name, bytes.len());
         self.told_itself += u64::from(from == to);
         let Some(target) = self.host_at(to) else { return };
+        self.hosts[target].first_sent_to.get_or_insert(self.now);
         let fate = self.net.datagram(host, target, &mut self.net_rng);
         let bytes = if fate.corrupted { self.flip_a_bit(&bytes) } else { bytes };
         for delay in fate.copies.into_iter().flatten() {

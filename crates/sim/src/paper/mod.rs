@@ -1,6 +1,9 @@
 //! Decides which published tables are reproduced, and what a row of such a table is: the paper's
 //! value beside ours, with a bar that it meets or misses.
 
+pub mod swim_detection;
+pub mod swim_load;
+
 use crate::report::chart::Chart;
 use crate::work::Work;
 
@@ -15,7 +18,22 @@ pub struct Paper {
 }
 
 /// All papers, in the order in which they are listed.
-pub const PAPERS: &[Paper] = &[];
+pub const PAPERS: &[Paper] = &[
+    Paper {
+        name: "swim-load",
+        about: "datagrams per member and period at rest",
+        source: SWIM,
+        run: swim_load::run,
+    },
+    Paper {
+        name: "swim-detection",
+        about: "periods until a dead member is noticed",
+        source: SWIM,
+        run: swim_detection::run,
+    },
+];
+
+const SWIM: &str = "Das, Gupta, Motivala 2002";
 
 pub fn find(name: &str) -> Option<&'static Paper> {
     PAPERS.iter().find(|p| p.name == name)
