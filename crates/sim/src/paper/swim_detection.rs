@@ -125,11 +125,8 @@ fn unsynchronised(work: &Work<'_>, table: &mut Table) {
             curves.push(curve(&format!("round robin, n = {n}"), Style::Line, &ascending));
         }
     }
-    curves.push(Series {
-        label: "1 - e^-t".to_owned(),
-        style: Style::Dashed,
-        points: (0..50).map(|t| f64::from(t) / 10.0).map(|t| (t, 1.0 - (-t).exp())).collect(),
-    });
+    let theory = (0..50).map(|t| f64::from(t) / 10.0).map(|t| (t, 1.0 - (-t).exp())).collect();
+    curves.push(Series::new("1 - e^-t", Style::Dashed, theory));
     table.charts.push(Chart {
         name: "swim-detection".to_owned(),
         title: "First probe of a dead member".to_owned(),
@@ -327,5 +324,5 @@ fn row(what: String, paper: Option<f64>, ours: f64, se: f64, bar: Bar) -> Row {
 fn curve(label: &str, style: Style, ascending: &[f64]) -> Series {
     let n = ascending.len();
     let at = |i: usize| (ascending[(i * n / 100).min(n - 1)], i as f64 / 100.0);
-    Series { label: label.to_owned(), style, points: (0..=100).map(at).collect() }
+    Series::new(label, style, (0..=100).map(at).collect())
 }

@@ -101,10 +101,9 @@ fn measure(seed: u64, n: usize, periods: usize) -> Load {
 }
 
 fn charts(done: &[(usize, Load)]) -> Vec<Chart> {
-    let line = |label: &str, style, value: &dyn Fn(&Load) -> f64| Series {
-        label: label.to_owned(),
-        style,
-        points: done.iter().map(|(n, load)| (*n as f64, value(load))).collect(),
+    let line = |label: &str, style, value: &dyn Fn(&Load) -> f64| {
+        let points = done.iter().map(|(n, load)| (*n as f64, value(load))).collect();
+        Series::new(label, style, points)
     };
     let by_size = Chart {
         name: "swim-load".to_owned(),
@@ -117,10 +116,9 @@ fn charts(done: &[(usize, Load)]) -> Vec<Chart> {
             line("SWIM: 2.0", Style::Dashed, &|_| 2.0),
         ],
     };
-    let share = |(n, load): &(usize, Load)| Series {
-        label: format!("n = {n}"),
-        style: Style::Line,
-        points: (1..9).map(|limit| (limit as f64, load.below(limit))).collect(),
+    let share = |(n, load): &(usize, Load)| {
+        let points = (1..9).map(|limit| (limit as f64, load.below(limit))).collect();
+        Series::new(format!("n = {n}"), Style::Line, points)
     };
     let spread = Chart {
         name: "swim-load-spread".to_owned(),
