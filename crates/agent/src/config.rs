@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tidings_proto::Config;
 use tidings_proto::limits::NAME_BYTES_MAX;
-use tidings_sim::duration;
+use tidings_sim::setting::{SETTINGS, profile};
 use toml::de::{DeTable, DeValue};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -68,8 +68,35 @@ struct Setting {
     key: &'static str,
     flag: Option<&'static str>,
     expected: &'static str,
-    read: fn(&mut Settings, &str) -> Option<()>,
-    show: fn(&Settings) -> String,
+    read: Read,
+    show: Show,
+}
+
+/// A setting of the agent is read into its settings, one of the protocol into the part for it.
+enum Read {
+    Own(fn(&mut Settings, &str) -> Option<()>),
+    Gossip(fn(&mut Config, &str) -> Option<()>),
+}
+
+enum Show {
+    Own(fn(&Settings) -> String),
+    Gossip(fn(&Config) -> String),
+}
+
+impl Setting {
+    fn read(&self, settings: &mut Settings, text: &str) -> Option<()> {
+        match self.read {
+            Read::Own(read) => read(settings, text),
+            Read::Gossip(read) => read(&mut settings.gossip, text),
+        }
+    }
+
+    fn show(&self, settings: &Settings) -> String {
+        match self.show {
+            Show::Own(show) => show(settings),
+            Show::Gossip(show) => show(&settings.gossip),
+        }
+    }
 }
 
 /// One value from one source.
@@ -77,13 +104,6 @@ struct Given {
     key: String,
     text: String,
     origin: Origin,
-}
-
-/// A type of setting.
-trait Value: Sized {
-    const EXPECTED: &'static str;
-    fn read(text: &str) -> Option<Self>;
-    fn show(&self) -> String;
 }
 
 /// Reads all sources. Every error is one line: where, what, and what was expected.
@@ -102,7 +122,7 @@ impl Loaded {
     pub(crate) fn rows(&self) -> Vec<(String, String, String)> {
         let mut rows = Vec::new();
         for setting in settings() {
-            let value = (setting.show)(&self.settings);
+            let value = setting.show(&self.settings);
             rows.push((setting.key.to_owned(), value, self.origin(setting.key).to_string()));
         }
         for (key, value) in &self.settings.tags {
@@ -127,7 +147,7 @@ impl Loaded {
         let old = settings();
         old.iter()
             .filter(|s| !live.contains(&s.key))
-            .filter(|s| (s.show)(&self.settings) != (s.show)(&newer.settings))
+            .filter(|s| s.show(&self.settings) != s.show(&newer.settings))
             .map(|s| s.key.to_owned())
             .collect()
     }
@@ -183,7 +203,8 @@ fn assemble(given: &[Given]) -> Result<Loaded, Failure> {
             continue;
         } else {
             let Some(setting) = table.iter().find(|s| s.key == value.key) else { continue };
-            (setting.read)(&mut loaded.settings, &value.text)
+            setting
+                .read(&mut loaded.settings, &value.text)
                 .ok_or_else(|| refuse(&value.origin, setting.key, &value.text, setting.expected))?;
         }
         loaded.origins.insert(value.key.clone(), value.origin.clone());
@@ -363,44 +384,34 @@ fn plain(value: &DeValue<'_>, key: &str, origin: &Origin) -> Result<String, Fail
     }
 }
 
-macro_rules! gossip {
-    ($($name:ident: $kind:ty),* $(,)?) => {
-        [$(Setting {
-            key: concat!("gossip.", stringify!($name)),
-            flag: None,
-            expected: <$kind as Value>::EXPECTED,
-            read: |s, text| { s.gossip.$name = Value::read(text)?; Some(()) },
-            show: |s| Value::show(&s.gossip.$name),
-        }),*]
-    };
-}
-
 /// The table of settings. `Config::durable` is not one: the data directory decides it.
 fn settings() -> Vec<Setting> {
     let mut table = own_settings();
-    table.extend(gossip! {
-        probe_period: Duration, probe_timeout: Duration, indirect_probes: usize,
-        stream_probe: bool, pause_tolerated: Duration, suspicion_alpha: f64,
-        suspicion_beta: f64, suspicion_confirmations: usize, accusers_required: usize,
-        witnesses: usize, refused_wait: Duration, local_health_max: u32, tick: Duration,
-        fanout: usize, eager_fanout: usize, batch: Duration, transmit_factor: f64,
-        datagram_bytes: usize, changes_bytes: usize, burst_packets: usize, seed_every: u32,
-        recontacts: usize, forget_after: Duration, anti_entropy: bool, rumours: bool,
-        sessions_max: usize, event_window: Duration, events_per_origin: usize,
-        clock_bound: Duration,
-    });
+    table.extend(SETTINGS.iter().map(|gossip| Setting {
+        key: gossip.key,
+        flag: None,
+        expected: gossip.expected,
+        read: Read::Gossip(gossip.read),
+        show: Show::Gossip(gossip.show),
+    }));
     table
 }
 
 fn own_settings() -> Vec<Setting> {
-    let setting = |key, flag, expected, read, show| Setting { key, flag, expected, read, show };
+    let setting = |key, flag, expected, read, show| Setting {
+        key,
+        flag,
+        expected,
+        read: Read::Own(read),
+        show: Show::Own(show),
+    };
     vec![
         setting("name", Some("--name"), NAME_EXPECTED, read_name, |s| s.name.clone()),
-        setting("bind", Some("--bind"), SocketAddr::EXPECTED, read_bind, |s| s.bind.to_string()),
+        setting("bind", Some("--bind"), ADDRESS_EXPECTED, read_bind, |s| s.bind.to_string()),
         setting("advertise", Some("--advertise"), ADVERTISE_EXPECTED, read_advertise, |s| {
             s.advertised().to_string()
         }),
-        setting("http", Some("--http"), SocketAddr::EXPECTED, read_http, |s| s.http.to_string()),
+        setting("http", Some("--http"), ADDRESS_EXPECTED, read_http, |s| s.http.to_string()),
         setting(
             "dns",
             Some("--dns"),
@@ -426,6 +437,7 @@ fn own_settings() -> Vec<Setting> {
 }
 
 const NAME_EXPECTED: &str = "1 to 128 bytes without control characters";
+const ADDRESS_EXPECTED: &str = "IP:PORT such as 127.0.0.1:7946";
 const ADVERTISE_EXPECTED: &str = "IP:PORT that others can reach, such as 10.0.0.7:7946";
 const DNS_EXPECTED: &str = "off (DNS is not part of this version)";
 const JOIN_EXPECTED: &str = "HOST:PORT such as 10.0.0.7:7946";
@@ -450,7 +462,7 @@ fn read_http(settings: &mut Settings, text: &str) -> Option<()> {
 
 /// An address that one host can listen on.
 fn listens(text: &str) -> Option<SocketAddr> {
-    let addr: SocketAddr = Value::read(text)?;
+    let addr: SocketAddr = text.parse().ok()?;
     let group = match addr.ip() {
         IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast(),
         IpAddr::V6(ip) => ip.is_multicast(),
@@ -459,7 +471,7 @@ fn listens(text: &str) -> Option<SocketAddr> {
 }
 
 fn read_advertise(settings: &mut Settings, text: &str) -> Option<()> {
-    let addr: SocketAddr = Value::read(text)?;
+    let addr: SocketAddr = text.parse().ok()?;
     let reachable = !addr.ip().is_unspecified() && !addr.ip().is_multicast() && addr.port() != 0;
     settings.advertise = Some(reachable.then_some(addr)?);
     Some(())
@@ -473,13 +485,7 @@ fn read_join(settings: &mut Settings, text: &str) -> Option<()> {
 
 fn read_profile(settings: &mut Settings, text: &str) -> Option<()> {
     let cluster = settings.gossip.cluster.clone();
-    let gossip = match text {
-        "local" => Config::local(),
-        "lan" => Config::lan(),
-        "wan" => Config::wan(),
-        _ => return None,
-    };
-    settings.gossip = Config { cluster, ..gossip };
+    settings.gossip = Config { cluster, ..profile(text)? };
     settings.profile = text.to_owned();
     Some(())
 }
@@ -520,42 +526,6 @@ pub(crate) fn contact(text: &str) -> Option<String> {
         .then(|| format!("{host}:{port}"))
 }
 
-impl Value for Duration {
-    const EXPECTED: &'static str = "a duration such as 500ms or 5s";
-    fn read(text: &str) -> Option<Duration> {
-        duration::parse(text)
-    }
-    fn show(&self) -> String {
-        duration::show(*self)
-    }
-}
-
-impl Value for SocketAddr {
-    const EXPECTED: &'static str = "IP:PORT such as 127.0.0.1:7946";
-    fn read(text: &str) -> Option<SocketAddr> {
-        text.parse().ok()
-    }
-    fn show(&self) -> String {
-        self.to_string()
-    }
-}
-
-macro_rules! parsed_value {
-    ($($kind:ty: $expected:literal),*) => {
-        $(impl Value for $kind {
-            const EXPECTED: &'static str = $expected;
-            fn read(text: &str) -> Option<$kind> {
-                text.parse().ok()
-            }
-            fn show(&self) -> String {
-                self.to_string()
-            }
-        })*
-    };
-}
-
-parsed_value! { usize: "a whole number", u32: "a whole number", f64: "a number", bool: "true or false" }
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -580,12 +550,12 @@ mod tests {
         let loaded = assemble(&[]).unwrap();
         for setting in settings() {
             let mut settings = loaded.settings.clone();
-            let text = (setting.show)(&settings);
+            let text = setting.show(&settings);
             if ["keyring", "data_dir", "advertise"].contains(&setting.key) {
                 continue;
             }
-            assert!((setting.read)(&mut settings, &text).is_some(), "{} {text:?}", setting.key);
-            assert_eq!((setting.show)(&settings), text);
+            assert!(setting.read(&mut settings, &text).is_some(), "{} {text:?}", setting.key);
+            assert_eq!(setting.show(&settings), text);
         }
     }
 

@@ -434,6 +434,11 @@ counters! {
     datagrams_sent, datagrams_received, datagram_bytes_sent, datagram_bytes_received,
     /// Stream requests and bytes of both directions.
     requests_sent, requests_received, requests_failed, stream_bytes_sent, stream_bytes_received,
+    /// Bytes sent, by cause: together all that was sent. Probes and their answers, probes repeated,
+    /// rumours, joining, what sessions ask with, what they are answered with.
+    bytes_probe, bytes_repeat, bytes_rumours, bytes_join, bytes_digest, bytes_delta,
+    /// Bytes of received rumours that were known already.
+    bytes_duplicate,
     /// Packets dropped, by reason.
     drop_truncated, drop_version, drop_foreign_cluster, drop_checksum, drop_malformed,
     drop_impersonated, drop_own, drop_oversized, drop_unknown_response,

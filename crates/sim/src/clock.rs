@@ -11,7 +11,7 @@ pub struct Clock {
     /// Wall milliseconds at world time zero.
     wall_base_ms: i64,
     /// Wall milliseconds gained per million.
-    pub drift_ppm: i64,
+    drift_ppm: i64,
     /// Monotonic time at world time zero.
     mono_base: u64,
     /// Monotonic nanoseconds that a suspended machine did not count.
@@ -54,6 +54,14 @@ impl Clock {
         self.wall_base_ms = self.wall_base_ms.saturating_add(by_ms);
     }
 
+    /// From now on the wall clock gains this many milliseconds per million; what it gained so far
+    /// stays.
+    pub fn set_drift(&mut self, world: Time, ppm: i64) {
+        let elapsed_ms = world.as_millis() as i64;
+        self.wall_base_ms += elapsed_ms * (self.drift_ppm - ppm) / 1_000_000;
+        self.drift_ppm = ppm;
+    }
+
     /// The machine stood still: its monotonic clock did not see this time.
     pub fn suspend(&mut self, lasted: Duration) {
         self.mono_lost += lasted.as_nanos() as u64;
@@ -64,6 +72,17 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_change_of_drift_does_not_move_the_hands() {
+        let mut clock = Clock::new(1_000_000, Duration::ZERO);
+        clock.set_drift(Time::ZERO, 1000);
+        let at = Time::from_secs(1000);
+        assert_eq!(clock.now(at).wall_ms, 2_001_000);
+        clock.set_drift(at, -1000);
+        assert_eq!(clock.now(at).wall_ms, 2_001_000);
+        assert_eq!(clock.now(Time::from_secs(2000)).wall_ms, 3_000_000);
+    }
 
     #[test]
     fn monotonic_time_maps_both_ways_and_ignores_wall_steps() {

@@ -6,7 +6,7 @@ use tidings_proto::io::{Command, CommandError, CommandId, Input, Reply};
 use tidings_proto::node::EntryView;
 use tidings_proto::{Node, NodeId, Time, View};
 
-use crate::host::Traffic;
+use crate::host::{Spent, Traffic};
 use crate::observe::{Observed, Spread, Topic};
 use crate::world::World;
 
@@ -118,6 +118,16 @@ impl World {
         self.hosts[host].traffic
     }
 
+    /// What this host's bytes were spent on, over all its processes.
+    pub fn spent(&self, host: usize) -> Spent {
+        let h = &self.hosts[host];
+        let mut spent = h.spent;
+        if let Some(node) = &h.node {
+            spent += Spent::of(node.stats());
+        }
+        spent
+    }
+
     /// Bytes of the largest datagram that this host ever sent.
     pub fn largest_datagram(&self, host: usize) -> usize {
         self.hosts[host].largest_datagram
@@ -164,6 +174,6 @@ impl World {
 
     /// Whether every running node lists exactly `n` live members.
     pub fn all_see_alive(&self, n: usize) -> bool {
-        self.up().all(|h| self.view(h).counts().0 == n)
+        self.up().all(|h| self.view(h).alive() == n)
     }
 }

@@ -8,7 +8,7 @@ use tidings_proto::{Config, Snapshot, Time};
 
 use crate::clock::Clock;
 use crate::disk::Disk;
-use crate::host::Paused;
+use crate::host::{Paused, Spent};
 use crate::world::World;
 
 impl World {
@@ -18,7 +18,9 @@ impl World {
         assert!(h.node.is_some(), "{} does not run", h.name);
         self.watch.crashed(host, self.now, h.config.durable);
         h.disk.crash(&mut self.fault_rng);
-        h.node = None;
+        if let Some(node) = h.node.take() {
+            h.spent += Spent::of(node.stats());
+        }
         h.life += 1;
         h.paused = None;
         h.serving = false;

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::ops::Sub;
+use std::ops::{AddAssign, Sub};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings_proto::io::RequestError;
+use tidings_proto::io::{RequestError, Stats};
 use tidings_proto::{Config, Node, NodeId, Time};
 
 use crate::clock::Clock;
@@ -39,13 +39,61 @@ impl Sub for Traffic {
     }
 }
 
+/// What bytes were spent on, and rumours that said nothing new: the core's counters, over all
+/// processes of a host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    pub bytes: [u64; Spent::CAUSES.len()],
+    pub rumours_sent: u64,
+    pub duplicates: u64,
+    pub bytes_duplicate: u64,
+}
+
+impl Spent {
+    /// The causes of bytes, in the order of `bytes`.
+    pub const CAUSES: [&str; 6] = ["probe", "repeat", "rumours", "join", "digest", "delta"];
+
+    pub(crate) fn of(stats: &Stats) -> Spent {
+        let s = stats;
+        Spent {
+            bytes: [
+                s.bytes_probe,
+                s.bytes_repeat,
+                s.bytes_rumours,
+                s.bytes_join,
+                s.bytes_digest,
+                s.bytes_delta,
+            ],
+            rumours_sent: s.accusations_sent
+                + s.rumours_member_sent
+                + s.rumours_state_sent
+                + s.rumours_event_sent,
+            duplicates: s.rumours_stale + s.entries_stale + s.events_duplicate,
+            bytes_duplicate: s.bytes_duplicate,
+        }
+    }
+
+    pub fn total(&self) -> u64 {
+        self.bytes.iter().sum()
+    }
+}
+
+impl AddAssign for Spent {
+    fn add_assign(&mut self, other: Spent) {
+        self.bytes.iter_mut().zip(other.bytes).for_each(|(a, b)| *a += b);
+        self.rumours_sent += other.rumours_sent;
+        self.duplicates += other.duplicates;
+        self.bytes_duplicate += other.bytes_duplicate;
+    }
+}
+
 /// An input that waits because the process is stopped, slow or behind.
 #[derive(Debug)]
 pub(crate) enum Waiting {
     Datagram { from: SocketAddr, bytes: Arc<[u8]> },
     Unreachable { to: SocketAddr },
     Request { call: u64, from: SocketAddr, bytes: Arc<[u8]> },
-    Response { id: u64, result: Result<Arc<[u8]>, RequestError> },
+    Response { id: u64, from: SocketAddr, result: Result<Arc<[u8]>, RequestError> },
     Disk(Outcome),
     Tick,
 }
@@ -121,6 +169,8 @@ pub(crate) struct Host {
     /// Wakes at one instant in a row: more than a few mean that a deadline does not advance.
     pub(crate) wakes_here: (Time, u32),
     pub(crate) traffic: Traffic,
+    /// By processes that are gone.
+    pub(crate) spent: Spent,
     pub(crate) largest_datagram: usize,
     /// The first datagram that anybody sent to it since [`World::await_send_to`].
     ///

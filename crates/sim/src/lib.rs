@@ -10,6 +10,9 @@
 //! | [`world`] | what happens next, and what a node's output causes |
 //! | `control` | how a test acts on a world and reads it |
 //! | [`network`] | which packet arrives, when, and how often |
+//! | [`region`] | what distance adds to a packet's way |
+//! | [`wall`] | which packets a split, cut or block stops |
+//! | [`dialect`] | what packets of other versions look like |
 //! | [`disk`] | what survives a crash |
 //! | [`clock`] | what a process believes the time is |
 //! | [`fault`] | crashes, restarts, pauses, slow nodes |
@@ -26,6 +29,7 @@
 //! | [`question`] | the experiments that answer the articles' questions |
 //! | [`report`] | how results are drawn |
 //! | [`work`] | how independent runs share the cores |
+//! | [`setting`] | how the settings of the protocol are written |
 //! | [`duration`] | how durations are written |
 //! | [`statistics`] | how a sample of runs is summed up |
 
@@ -33,6 +37,7 @@ pub mod check;
 pub mod choice;
 pub mod clock;
 mod control;
+pub mod dialect;
 pub mod disk;
 pub mod duration;
 pub mod epidemic;
@@ -43,18 +48,22 @@ pub mod observe;
 pub mod paper;
 pub mod question;
 mod queue;
+pub mod region;
 pub mod report;
 pub mod scenario;
 pub mod script;
+pub mod setting;
 pub mod setup;
 pub mod statistics;
 mod stream;
 pub mod swarm;
+mod tap;
 pub mod trace;
+pub mod wall;
 pub mod work;
 pub mod world;
 
-pub use host::Traffic;
+pub use host::{Spent, Traffic};
 pub use network::{Conditions, Latency};
 pub use observe::Topic;
 pub use world::{Record, World, WorldConfig};

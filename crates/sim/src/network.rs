@@ -1,5 +1,6 @@
-//! Decides which packet arrives, when, and how often: latency, loss, duplication, corruption,
-//! cuts of single directions, partitions, and paths that carry only datagrams or only streams.
+//! Decides which packet arrives, when, and how often: latency, loss, duplication, reordering,
+//! corruption, cuts of single directions, partitions, walls, and paths that carry only datagrams
+//! or only streams.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,6 +8,8 @@ use std::time::Duration;
 use tidings_proto::base::rng::Rng;
 
 use crate::choice::Choices;
+use crate::region::Regions;
+use crate::wall::{Wall, WallId};
 
 /// Distribution of the one-way delay.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,6 +65,10 @@ pub struct Conditions {
     /// Probability that a datagram is lost; on a stream each loss delays by 200 ms, doubling.
     pub loss: f64,
     pub duplication: f64,
+    /// Probability that a datagram is held back by up to `reordered_by`, so that later ones
+    /// overtake it.
+    pub reordering: f64,
+    pub reordered_by: Duration,
     /// Probability that one bit of a datagram arrives flipped.
     pub corruption: f64,
     /// What a stream carries after it is open.
@@ -75,6 +82,8 @@ impl Conditions {
             latency: Latency::Uniform(Duration::from_micros(200), Duration::from_micros(800)),
             loss: 0.0,
             duplication: 0.0,
+            reordering: 0.0,
+            reordered_by: Duration::ZERO,
             corruption: 0.0,
             stream_bytes_per_second: 100_000_000,
         }
@@ -110,6 +119,10 @@ pub struct Network {
     sides: Vec<u16>,
     /// Extra loss of all that a host sends and receives.
     lossy: BTreeMap<usize, (f64, f64)>,
+    walls: Vec<(WallId, Wall)>,
+    walls_raised: WallId,
+    /// Where hosts are, if distance matters.
+    pub regions: Option<Regions>,
     /// Fates are chosen, not drawn: prompt, late, or lost.
     pub choices: Option<Choices>,
 }
@@ -123,6 +136,9 @@ impl Network {
             blocked: BTreeSet::new(),
             sides: Vec::new(),
             lossy: BTreeMap::new(),
+            walls: Vec::new(),
+            walls_raised: 0,
+            regions: None,
             choices: None,
         }
     }
@@ -138,7 +154,22 @@ impl Network {
 
     /// Extra loss of all datagrams that this host sends, and of all that it receives.
     pub fn set_host_loss(&mut self, host: usize, sent: f64, received: f64) {
-        self.lossy.insert(host, (sent, received));
+        if sent > 0.0 || received > 0.0 {
+            self.lossy.insert(host, (sent, received));
+        } else {
+            self.lossy.remove(&host);
+        }
+    }
+
+    /// Lets nothing through that the wall stops, until it is lowered.
+    pub fn raise(&mut self, wall: Wall) -> WallId {
+        self.walls_raised += 1;
+        self.walls.push((self.walls_raised, wall));
+        self.walls_raised
+    }
+
+    pub fn lower(&mut self, wall: WallId) {
+        self.walls.retain(|(id, _)| *id != wall);
     }
 
     /// Cuts one direction, for datagrams and streams.
@@ -169,8 +200,9 @@ impl Network {
         self.sides = sides;
     }
 
-    /// Ends splits, cuts and blocks; conditions stay.
+    /// Ends splits, cuts, blocks and walls; conditions stay.
     pub fn heal(&mut self) {
+        self.walls.clear();
         self.sides.clear();
         self.cuts.clear();
         self.blocked.clear();
@@ -183,6 +215,7 @@ impl Network {
         self.lossy.clear();
         self.conditions.loss = 0.0;
         self.conditions.duplication = 0.0;
+        self.conditions.reordering = 0.0;
         self.conditions.corruption = 0.0;
     }
 
@@ -192,6 +225,9 @@ impl Network {
             return false;
         }
         if !self.cuts.is_empty() && self.cuts.contains(&(from, to)) {
+            return false;
+        }
+        if self.walls.iter().any(|(_, wall)| wall.stops(from, to, shape)) {
             return false;
         }
         self.blocked.is_empty() || !self.blocked.contains(&(from, to, shape == Shape::Stream))
@@ -217,9 +253,14 @@ impl Network {
         if self.lost(from, to, on, rng) {
             return fate;
         }
-        fate.copies[0] = Some(on.latency.sample(rng));
+        let mut delay = self.delay(from, to, on, rng);
+        if on.reordering > 0.0 && rng.chance(on.reordering) {
+            delay += on.reordered_by.mul_f64(rng.unit());
+        }
+        fate.copies[0] = Some(delay);
         if on.duplication > 0.0 && rng.chance(on.duplication) {
-            fate.copies[1] = Some(on.latency.sample(rng) + on.latency.sample(rng));
+            let again = self.delay(from, to, on, rng);
+            fate.copies[1] = Some(again + on.latency.sample(rng));
         }
         fate.corrupted = on.corruption > 0.0 && rng.chance(on.corruption);
         fate
@@ -238,7 +279,7 @@ impl Network {
         }
         let on = self.link(from, to);
         let carried = bytes as u64 * 1_000_000_000 / on.stream_bytes_per_second.max(1);
-        let mut delay = on.latency.sample(rng) + Duration::from_nanos(carried);
+        let mut delay = self.delay(from, to, on, rng) + Duration::from_nanos(carried);
         let mut retransmit = Duration::from_millis(200);
         for _ in 0..8 {
             if !self.lost(from, to, on, rng) {
@@ -248,6 +289,19 @@ impl Network {
             retransmit *= 2;
         }
         Some(delay)
+    }
+
+    /// One way, once, as of now.
+    pub(crate) fn latency(&self, from: usize, to: usize, rng: &mut Rng) -> Duration {
+        self.delay(from, to, self.link(from, to), rng)
+    }
+
+    fn delay(&self, from: usize, to: usize, on: &Conditions, rng: &mut Rng) -> Duration {
+        let near = on.latency.sample(rng);
+        match &self.regions {
+            None => near,
+            Some(regions) => near + regions.way(from, to).sample(rng),
+        }
     }
 
     fn lost(&self, from: usize, to: usize, on: &Conditions, rng: &mut Rng) -> bool {

@@ -39,6 +39,18 @@ pub struct Spread {
     pub reached: BTreeMap<usize, Time>,
 }
 
+/// One event of one node.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    pub at: Time,
+    pub host: usize,
+    /// Whose packet the event came with, if it came with one.
+    pub from: Option<usize>,
+    pub event: Event,
+    /// A `Failed` about a process that was alive, running and connected to the observer.
+    pub false_alarm: bool,
+}
+
 /// How many events of each kind were seen in the whole world.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {

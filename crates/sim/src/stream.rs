@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_proto::io::{Input, RequestError, RequestId};
+use tidings_proto::limits::STREAM_BYTES_MAX;
 
 use crate::host::Waiting;
 use crate::queue::Happening;
@@ -40,6 +41,7 @@ impl World {
         bytes: Arc<[u8]>,
         timeout: Duration,
     ) {
+        let bytes = self.spoken(from, bytes, STREAM_BYTES_MAX);
         self.calls.numbered += 1;
         let call = self.calls.numbered;
         let host = &mut self.hosts[from];
@@ -82,6 +84,7 @@ impl World {
         let served_by = Some((target, self.hosts[target].life));
         self.calls.open.get_mut(&call).expect("the call was found above").served_by = served_by;
         self.hosts[target].traffic.stream_bytes_received += bytes.len() as u64;
+        let bytes = self.understood(target, bytes);
         self.offer(target, Waiting::Request { call, from, bytes });
     }
 
@@ -91,6 +94,7 @@ impl World {
         let Some(open) = self.calls.open.get(&call) else { return };
         assert_eq!(open.served_by.map(|s| s.0), Some(by), "a response comes from who was asked");
         let to = open.from;
+        let bytes = self.spoken(by, bytes, STREAM_BYTES_MAX);
         if let Some(delay) = self.net.stream_leg(by, to, bytes.len(), &mut self.net_rng) {
             self.queue.push(self.now + delay, Happening::Response { call, result: Ok(bytes) });
         }
@@ -104,7 +108,9 @@ impl World {
         if let Ok(bytes) = &result {
             self.hosts[open.from].traffic.stream_bytes_received += bytes.len() as u64;
         }
-        self.offer(open.from, Waiting::Response { id: open.id.0, result });
+        let result = result.map(|bytes| self.understood(open.from, bytes));
+        let (id, from) = (open.id.0, open.to);
+        self.offer(open.from, Waiting::Response { id, from, result });
     }
 
     /// The process died: what it was serving breaks, what it had asked is forgotten.

@@ -18,12 +18,14 @@ use tidings_proto::{Config, Identity, Node, NodeId, Snapshot, Time};
 
 use crate::check::Watch;
 use crate::clock::Clock;
+use crate::dialect::{Dialect, Dialects};
 use crate::disk::{Disk, Outcome};
-use crate::host::{Host, Inbox, Traffic, Waiting};
+use crate::host::{Host, Inbox, Spent, Traffic, Waiting};
 use crate::network::{Conditions, Network, Shape};
-use crate::observe::Observed;
+use crate::observe::{Heard, Observed};
 use crate::queue::{Happening, Queue};
 use crate::stream::Calls;
+use crate::tap::Tap;
 use crate::trace::{Text, Trace, describe_event};
 
 /// What a world is made of, besides its nodes.
@@ -64,7 +66,10 @@ impl Default for WorldConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record {
     Counts,
+    /// By host, for [`Observed::events`].
     Events,
+    /// In order, for [`World::take_heard`].
+    Heard,
 }
 
 /// A virtual cluster.
@@ -90,6 +95,13 @@ pub struct World {
     outbox: Outbox,
     /// What the current call has sent.
     sends: Vec<(SocketAddr, Arc<[u8]>)>,
+    dialects: Option<Dialects>,
+    /// Events since they were taken last, where they are recorded in order.
+    heard: Vec<Heard>,
+    /// Who sent what is being handled.
+    told_by: Option<SocketAddr>,
+    /// What arrives at a host that listens in for later.
+    pub(crate) tap: Option<Tap>,
     told_twice: u64,
     told_itself: u64,
     pub(crate) commands: u64,
@@ -123,6 +135,10 @@ impl World {
             watch: Watch::new(config.checks),
             outbox: Outbox::default(),
             sends: Vec::new(),
+            dialects: None,
+            heard: Vec::new(),
+            told_by: None,
+            tap: None,
             told_twice: 0,
             told_itself: 0,
             commands: 0,
@@ -202,6 +218,7 @@ impl World {
             wake_at: Time::NEVER,
             wakes_here: (Time::ZERO, 0),
             traffic: Traffic::default(),
+            spent: Spent::default(),
             largest_datagram: 0,
             first_sent_to: None,
         });
@@ -290,6 +307,11 @@ impl World {
         Some(self.now.since(start))
     }
 
+    /// When the next thing happens.
+    pub fn next_time(&self) -> Option<Time> {
+        self.queue.next_time()
+    }
+
     /// Lets the next thing happen; false when nothing is left.
     pub fn step(&mut self) -> bool {
         let Some((at, what)) = self.queue.pop() else { return false };
@@ -366,6 +388,12 @@ impl World {
     }
 
     fn take(&mut self, host: usize, input: Waiting) {
+        self.told_by = match &input {
+            Waiting::Datagram { from, .. }
+            | Waiting::Request { from, .. }
+            | Waiting::Response { from, .. } => Some(*from),
+            _ => None,
+        };
         match input {
             Waiting::Datagram { from, bytes } => {
                 let traffic = &mut self.hosts[host].traffic;
@@ -375,7 +403,7 @@ impl World {
             }
             Waiting::Unreachable { to } => self.handle(host, Input::Unreachable { to }),
             Waiting::Request { call, from, bytes } => self.hand_request(host, call, from, &bytes),
-            Waiting::Response { id, result } => {
+            Waiting::Response { id, result, .. } => {
                 let result = result.as_deref().map_err(|e| *e);
                 self.handle(host, Input::Response { id: RequestId(id), result });
             }
@@ -385,6 +413,7 @@ impl World {
             }
             Waiting::Tick => self.handle(host, Input::Tick),
         }
+        self.told_by = None;
     }
 
     pub(crate) fn handle(&mut self, host: usize, input: Input<'_>) {
@@ -483,9 +512,16 @@ impl World {
         h.traffic.datagrams_sent += 1;
         h.traffic.bytes_sent += bytes.len() as u64;
         h.largest_datagram = h.largest_datagram.max(bytes.len());
-        let from = h.addr;
+        let (from, datagram_bytes) = (h.addr, h.config.datagram_bytes);
         assert!(bytes.len() <= h.config.datagram_bytes, "{}: {} bytes sent", h.name, bytes.len());
         self.told_itself += u64::from(from == to);
+        let bytes = self.spoken(host, bytes, datagram_bytes);
+        self.transmit(host, to, bytes);
+    }
+
+    /// Puts a datagram on the network, whoever made it.
+    pub(crate) fn transmit(&mut self, host: usize, to: SocketAddr, bytes: Arc<[u8]>) {
+        let from = self.hosts[host].addr;
         let Some(target) = self.host_at(to) else { return };
         self.hosts[target].first_sent_to.get_or_insert(self.now);
         let fate = self.net.datagram(host, target, &mut self.net_rng);
@@ -508,6 +544,10 @@ impl World {
     fn datagram_arrives(&mut self, from: SocketAddr, to: SocketAddr, bytes: Arc<[u8]>) {
         let Some(target) = self.host_at(to) else { return };
         if self.hosts[target].node.is_some() {
+            if let Some(tap) = &mut self.tap {
+                tap.datagram(target, &bytes);
+            }
+            let bytes = self.understood(target, bytes);
             self.offer(target, Waiting::Datagram { from, bytes });
             return;
         }
@@ -516,7 +556,7 @@ impl World {
         }
         let Some(sender) = self.host_at(from) else { return };
         if self.net.open(target, sender, Shape::Datagram) {
-            let back = self.net.conditions.latency.sample(&mut self.net_rng);
+            let back = self.net.latency(target, sender, &mut self.net_rng);
             let life = self.hosts[sender].life;
             self.queue.push(self.now + back, Happening::Unreachable { host: sender, life, to });
         }
@@ -548,8 +588,14 @@ impl World {
         let false_alarm = matches!(event, Event::Member { change: MemberChange::Failed, member }
             if self.is_reachable(host, member.id));
         self.seen.see(host, self.now, event, false_alarm);
-        if self.config.record == Record::Events {
-            self.seen.record(host, self.now, event);
+        match self.config.record {
+            Record::Counts => {}
+            Record::Events => self.seen.record(host, self.now, event),
+            Record::Heard => {
+                let from = self.told_by.and_then(|addr| self.host_at(addr));
+                let (at, event) = (self.now, event.clone());
+                self.heard.push(Heard { at, host, from, event, false_alarm });
+            }
         }
         if self.config.checks {
             let h = &self.hosts[host];
@@ -594,6 +640,36 @@ impl World {
     pub fn inject(&mut self, to: usize, from: usize, bytes: &[u8]) {
         let from = self.hosts[from].addr;
         self.offer(to, Waiting::Datagram { from, bytes: Arc::from(bytes) });
+    }
+
+    // ---- versions
+
+    /// From now on these hosts speak other versions of the protocol; hosts beyond the list do not.
+    pub fn set_dialects(&mut self, of: Vec<Option<Dialect>>) {
+        self.dialects = of.iter().any(Option::is_some).then(|| Dialects::new(of));
+    }
+
+    pub(crate) fn spoken(&self, host: usize, bytes: Arc<[u8]>, bytes_max: usize) -> Arc<[u8]> {
+        let Some(dialects) = &self.dialects else { return bytes };
+        dialects.speak(host, &self.hosts[host].config.cluster, bytes, bytes_max)
+    }
+
+    pub(crate) fn understood(&self, host: usize, bytes: Arc<[u8]>) -> Arc<[u8]> {
+        let Some(dialects) = &self.dialects else { return bytes };
+        dialects.hear(host, &self.hosts[host].config.cluster, bytes)
+    }
+
+    // ---- what was heard
+
+    /// Events in the order in which they happened, since the last call. Needs
+    /// [`Record::Heard`].
+    pub fn take_heard(&mut self) -> Vec<Heard> {
+        std::mem::take(&mut self.heard)
+    }
+
+    /// How many events wait to be taken.
+    pub fn heard(&self) -> usize {
+        self.heard.len()
     }
 
     // ---- addresses

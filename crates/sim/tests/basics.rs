@@ -5,13 +5,13 @@ use std::time::Duration;
 use tidings_proto::Config;
 use tidings_proto::io::Reply;
 use tidings_sim::setup::{joined, settle};
-use tidings_sim::{Conditions, World, WorldConfig};
+use tidings_sim::{Conditions, Spent, World, WorldConfig};
 
 fn secs(s: u64) -> Duration {
     Duration::from_secs(s)
 }
 
-fn eventful_hash(seed: u64) -> u128 {
+fn eventful(seed: u64) -> World {
     let conditions =
         Conditions { loss: 0.05, duplication: 0.05, corruption: 0.02, ..Conditions::lan() };
     let config = WorldConfig { conditions, ..WorldConfig::default() };
@@ -25,7 +25,26 @@ fn eventful_hash(seed: u64) -> u128 {
     world.run_for(secs(15));
     world.restart(7);
     world.run_for(secs(10));
-    world.trace_hash()
+    world
+}
+
+fn eventful_hash(seed: u64) -> u128 {
+    eventful(seed).trace_hash()
+}
+
+/// T9: every byte that leaves a node has a cause.
+#[test]
+fn bytes_by_cause_sum_to_all_bytes() {
+    let world = eventful(3);
+    let mut all = Spent::default();
+    for host in 0..world.len() {
+        let (spent, traffic) = (world.spent(host), world.traffic(host));
+        assert_eq!(spent.total(), traffic.bytes_sent + traffic.stream_bytes_sent);
+        all += spent;
+    }
+    println!("{all:?}");
+    assert!(all.bytes.iter().all(|&bytes| bytes > 0), "each cause occurs: {all:?}");
+    assert!(all.duplicates > 0 && all.bytes_duplicate > 0);
 }
 
 /// A2, rule 9.

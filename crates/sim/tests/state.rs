@@ -143,7 +143,8 @@ fn causally_newer_wins_whatever_the_clocks_say() {
     let mut world = joined(5, WorldConfig::default(), 4, &Config::lan());
     world.clock_mut(0).step_wall(600_000);
     world.clock_mut(1).step_wall(-600_000);
-    world.clock_mut(2).drift_ppm = 500;
+    let now = world.now();
+    world.clock_mut(2).set_drift(now, 500);
     for round in 0..60 {
         let writer = round % 4;
         if round % 7 == 3 {

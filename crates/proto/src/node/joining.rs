@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::packets::Via;
+use super::packets::{Spent, Via};
 use super::sessions::{Ask, Asked, Exchange};
 use super::{Node, Seed, reply};
 use crate::anti_entropy::digest::{MemberDigest, MembersEnd};
@@ -462,8 +462,8 @@ impl Node {
         out.bytes[frame] = kind::NAME_CLAIM;
         packet::seal(&mut out.bytes, start, &self.key);
         let bytes = start..out.bytes.len();
-        self.stats.datagrams_sent += 1;
-        self.stats.datagram_bytes_sent += bytes.len() as u64;
+        self.count_datagram(bytes.len());
+        self.count_bytes(Spent::Join, bytes.len());
         out.items.push(Output::Datagram { to, bytes });
     }
 }

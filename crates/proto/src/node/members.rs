@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::packets::Via;
+use super::packets::{Spent, Via};
 use super::{Node, Phase, Seed, reply};
 use crate::base::clocks::Hlc;
 use crate::base::id::NodeId;
@@ -442,7 +442,7 @@ impl Node {
         self.joins.recalls -= 1;
         let start = self.begin(out);
         put_accusation(&mut out.bytes, record.id, last, &Accusers::default());
-        self.send(start, facts.addr, out, now.mono);
+        self.send(Spent::Join, start, facts.addr, out, now.mono);
     }
 
     /// Members that are gone for long are forgotten; their identities are not, so that no late

@@ -311,7 +311,7 @@ impl Node {
         if let Input::Request { id, .. } = input {
             // Empty, so that whoever asks may ask again instead of waiting.
             let start = self.begin(out);
-            return self.respond(id, start, out);
+            return self.respond(packets::Spent::Join, id, start, out);
         }
         if let Input::Command { id, command } = input {
             if let Command::Join { addrs, retry: true } = command {

@@ -36,6 +36,17 @@ pub(super) enum Via {
     Joining,
 }
 
+/// What bytes are spent on: each has its counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spent {
+    Probe,
+    Repeat,
+    Rumours,
+    Join,
+    Digest,
+    Delta,
+}
+
 impl Node {
     pub(super) fn datagram(
         &mut self,
@@ -61,8 +72,14 @@ impl Node {
         }
         self.heard_from(sender, now, out);
         for frame in Frames::new(body) {
+            let known = self.told_again();
             let result = match frame {
-                Ok((kind, body)) => self.frame(kind, body, sender, from, now, out),
+                Ok((kind, body)) => {
+                    let result = self.frame(kind, body, sender, from, now, out);
+                    let again = self.told_again() > known;
+                    self.stats.bytes_duplicate += if again { body.len() as u64 } else { 0 };
+                    result
+                }
                 Err(error) => Err(error),
             };
             if result.is_err() {
@@ -70,6 +87,11 @@ impl Node {
                 return;
             }
         }
+    }
+
+    /// Rumours that said nothing new, so far.
+    fn told_again(&self) -> u64 {
+        self.stats.rumours_stale + self.stats.entries_stale + self.stats.events_duplicate
     }
 
     /// Checks header and checksum; counts why a packet is dropped.
@@ -164,19 +186,41 @@ impl Node {
         packet::begin(&mut out.bytes, &self.key, self.id)
     }
 
-    /// Completes a datagram with news and sends it.
-    pub(super) fn send(&mut self, start: usize, to: SocketAddr, out: &mut Outbox, now: Time) {
+    /// Completes a datagram with news and sends it; `spent` says what for.
+    pub(super) fn send(
+        &mut self,
+        spent: Spent,
+        start: usize,
+        to: SocketAddr,
+        out: &mut Outbox,
+        now: Time,
+    ) {
+        self.count_bytes(spent, out.bytes.len() - start);
+        let news = out.bytes.len();
         if self.fill(start, out, now) {
             let limit = self.transmit_limit();
             self.queue.sent(1, limit);
         }
+        self.count_bytes(Spent::Rumours, out.bytes.len() - news);
         packet::seal(&mut out.bytes, start, &self.key);
         self.count_datagram(out.bytes.len() - start);
         let bytes = start..out.bytes.len();
         out.items.push(Output::Datagram { to, bytes });
     }
 
-    fn count_datagram(&mut self, bytes: usize) {
+    pub(super) fn count_bytes(&mut self, spent: Spent, bytes: usize) {
+        let counter = match spent {
+            Spent::Probe => &mut self.stats.bytes_probe,
+            Spent::Repeat => &mut self.stats.bytes_repeat,
+            Spent::Rumours => &mut self.stats.bytes_rumours,
+            Spent::Join => &mut self.stats.bytes_join,
+            Spent::Digest => &mut self.stats.bytes_digest,
+            Spent::Delta => &mut self.stats.bytes_delta,
+        };
+        *counter += bytes as u64;
+    }
+
+    pub(super) fn count_datagram(&mut self, bytes: usize) {
         self.stats.datagrams_sent += 1;
         self.stats.datagram_bytes_sent += bytes as u64;
     }
@@ -230,6 +274,7 @@ impl Node {
                     let to = self.table.addr(slot);
                     let bytes = start..out.bytes.len();
                     self.count_datagram(bytes.len());
+                    self.count_bytes(Spent::Rumours, bytes.len());
                     self.stats.gossip_packets_sent += 1;
                     out.items.push(Output::Datagram { to, bytes });
                 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::packets::Spent;
 use super::sessions::{Ask, Asked};
 use super::{Node, RECALLS_MAX};
 use crate::base::id::NodeId;
@@ -156,14 +157,22 @@ impl Node {
         };
         let Some(seq) = self.probes.start(probe) else { return };
         self.stats.probes_sent += 1;
-        self.put_ping(seq, target, addr, now, out);
+        self.put_ping(Spent::Probe, seq, target, addr, now, out);
     }
 
-    fn put_ping(&mut self, seq: u16, target: NodeId, addr: SocketAddr, now: Now, out: &mut Outbox) {
+    fn put_ping(
+        &mut self,
+        spent: Spent,
+        seq: u16,
+        target: NodeId,
+        addr: SocketAddr,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         let start = self.begin(out);
         Ping { seq, target: target.short(), prints: self.prints() }.put(&mut out.bytes);
         self.put_buddy(target, &mut out.bytes);
-        self.send(start, addr, out, now.mono);
+        self.send(spent, start, addr, out, now.mono);
     }
 
     fn repeat(&mut self, seq: u16, now: Now, out: &mut Outbox) {
@@ -174,7 +183,7 @@ impl Node {
         probe.repeat_at = now.mono + probe.timeout_at.since(probe.sent);
         let (target, addr) = (probe.target, probe.addr);
         self.stats.probes_repeated += 1;
-        self.put_ping(seq, target, addr, now, out);
+        self.put_ping(Spent::Repeat, seq, target, addr, now, out);
     }
 
     /// No direct answer in time: helpers and one stream probe, in parallel (SWIM 3.1; row I2).
@@ -220,7 +229,7 @@ impl Node {
             let start = self.begin(out);
             request.put(&mut out.bytes);
             let to = self.table.addr(slot);
-            self.send(start, to, out, now.mono);
+            self.send(Spent::Probe, start, to, out, now.mono);
             self.stats.indirect_sent += 1;
         }
         if let Some(probe) = self.probes.get_mut(seq) {
@@ -397,7 +406,7 @@ impl Node {
     ) {
         let start = self.begin(out);
         self.answer_ping(&ping, sender, &mut out.bytes);
-        self.send(start, from, out, now.mono);
+        self.send(Spent::Probe, start, from, out, now.mono);
         self.compare(sender, from, ping.prints, now, out);
     }
 
@@ -429,7 +438,7 @@ impl Node {
     fn answer(&mut self, to: SocketAddr, kind: u8, seq: u16, now: Time, out: &mut Outbox) {
         let start = self.begin(out);
         put_answer(&mut out.bytes, kind, seq);
-        self.send(start, to, out, now);
+        self.send(Spent::Probe, start, to, out, now);
     }
 
     fn seed_answered(&mut self, addr: SocketAddr, id: NodeId) {

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use super::packets::Via;
+use super::packets::{Spent, Via};
 use super::{Node, Phase};
 use crate::anti_entropy::digest::{DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Pairs};
 use crate::base::id::NodeId;
@@ -43,7 +43,7 @@ impl Node {
         let Some((sender, body)) = opened else {
             // An empty answer of our own cluster tells a misguided joiner where it has come to.
             if self.stats.drop_foreign_cluster > foreign {
-                self.respond(id, start, out);
+                self.respond(Spent::Join, id, start, out);
             }
             return;
         };
@@ -56,22 +56,24 @@ impl Node {
         // The response is built apart: serving it may produce other packets.
         let mut response = out.bytes.split_off(start);
         match self.serve(sender, from, body, &mut response, now, out) {
-            Ok(()) => {
+            Ok(spent) => {
                 let start = out.bytes.len();
                 out.bytes.extend_from_slice(&response);
-                self.respond(id, start, out);
+                self.respond(spent, id, start, out);
             }
             Err(_) => self.stats.drop_malformed += 1,
         }
     }
 
-    pub(super) fn respond(&mut self, id: RequestId, start: usize, out: &mut Outbox) {
+    pub(super) fn respond(&mut self, spent: Spent, id: RequestId, start: usize, out: &mut Outbox) {
         packet::seal(&mut out.bytes, start, &self.key);
         let bytes = start..out.bytes.len();
         self.stats.stream_bytes_sent += bytes.len() as u64;
+        self.count_bytes(spent, bytes.len());
         out.items.push(Output::Response { id, bytes });
     }
 
+    /// Writes the answer; returns what it is for.
     fn serve(
         &mut self,
         sender: NodeId,
@@ -80,9 +82,10 @@ impl Node {
         response: &mut Vec<u8>,
         now: Now,
         out: &mut Outbox,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<Spent, DecodeError> {
         let mut joining = false;
         let mut questions = 0;
+        let mut spent = Spent::Delta;
         let mut records = Vec::new();
         for frame in Frames::new(body) {
             let (kind, body) = frame?;
@@ -90,6 +93,12 @@ impl Node {
             if questions > 1 {
                 return Err(DecodeError::Invalid("second question"));
             }
+            spent = match kind {
+                kind::PING => Spent::Probe,
+                kind::JOIN => Spent::Join,
+                kind::VECTOR_REQUEST => Spent::Digest,
+                _ => spent,
+            };
             match kind {
                 kind::PING => self.answer_ping(&Ping::decode(body)?, sender, response),
                 kind::ACCUSATION => self.news(kind, body, Via::Rumour(sender), from, now, out)?,
@@ -115,7 +124,7 @@ impl Node {
         for record in &records {
             self.apply_record(record, Via::Session, now, out);
         }
-        Ok(())
+        Ok(spent)
     }
 
     /// Members of the buckets that differ, from the digest's cursor on, as many as a page holds.

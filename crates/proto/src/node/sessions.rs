@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::packets::Via;
+use super::packets::{Spent, Via};
 use super::{Node, Phase};
 use crate::anti_entropy::digest::{
     DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors, buckets_for,
@@ -301,6 +301,7 @@ impl Node {
         let id = RequestId(self.next_request);
         self.stats.requests_sent += 1;
         self.stats.stream_bytes_sent += (out.bytes.len() - start) as u64;
+        self.count_bytes(asked.ask.spent(), out.bytes.len() - start);
         self.sessions.active += usize::from(asked.ask.is_session());
         let to = asked.addr;
         self.asked.insert(id, asked);
@@ -674,6 +675,18 @@ impl Node {
 }
 
 impl Ask {
+    /// What the bytes of the request are for.
+    fn spent(&self) -> Spent {
+        match self {
+            Ask::StreamProbe => Spent::Probe,
+            Ask::Join { .. } => Spent::Join,
+            Ask::Push => Spent::Delta,
+            Ask::Members { .. } | Ask::Vectors | Ask::Delta { .. } | Ask::Fetch { .. } => {
+                Spent::Digest
+            }
+        }
+    }
+
     fn is_session(&self) -> bool {
         matches!(self, Ask::Members { .. } | Ask::Vectors | Ask::Delta { .. })
     }

@@ -11,6 +11,7 @@ use crate::base::id::NodeId;
 use crate::base::time::Time;
 use crate::config::Config;
 use crate::io::{Member, UserEvent};
+use crate::membership::facts::Facts;
 use crate::membership::record::Standing;
 use crate::membership::table::{ME, Slot};
 use crate::state::store::Kept;
@@ -76,13 +77,28 @@ impl<'a> View<'a> {
         self.node.table.find(id).map(|slot| self.node.member(slot))
     }
 
+    /// Live members, with suspects and this node: O(1).
+    pub fn alive(&self) -> usize {
+        self.node.table.live().len() + usize::from(self.node.phase != Phase::Left)
+    }
+
+    /// Members held failed: O(1).
+    pub fn failed(&self) -> usize {
+        self.node.table.lost().len()
+    }
+
     /// (alive with suspects and this node, failed, left).
     pub fn counts(&self) -> (usize, usize, usize) {
         let table = &self.node.table;
         let me = usize::from(self.node.phase != Phase::Left);
         let left =
             table.slots().filter(|&s| s != ME && table.standing(s) == Standing::Left).count();
-        (table.live().len() + me, table.lost().len(), left + 1 - me)
+        (self.alive(), self.failed(), left + 1 - me)
+    }
+
+    /// What a member says about itself, as it travels: another tool may pass it on.
+    pub fn facts(&self, id: NodeId) -> Option<Arc<Facts>> {
+        self.node.table.find(id).map(|slot| Arc::clone(self.node.table.facts(slot)))
     }
 
     pub fn evidence(&self, id: NodeId) -> Option<Evidence> {

@@ -30,7 +30,7 @@ impl Verdicts {
         event: &Event,
         view: &View<'_>,
     ) -> Option<String> {
-        let after = view.counts().0;
+        let after = view.alive();
         let alive = self.alive.entry((host, life)).or_insert(Alive { at, before: 1, after });
         if alive.at != at {
             (alive.at, alive.before) = (at, alive.after);
