@@ -1,13 +1,36 @@
-//! Decides how counts are drawn: how many of so many happen, and how many cells a shower of
-//! messages leaves dry. Work per draw is bounded whatever the counts, up to 10^8 and beyond.
+//! Decides how partners and counts are drawn: who is called, how many of so many happen, and how
+//! many nodes a shower of messages leaves dry. Work per count is bounded, up to 10^8 and beyond.
 
 use libm::{exp, expm1, floor, log, log1p, sqrt};
 use tidings_proto::base::rng::Rng;
 
 /// Up to this many messages, or cells, each hit is drawn by itself, exactly.
-const EXACT: u64 = 32;
+const EXACT: u64 = 16;
 /// Below this mean a binomial is drawn by walking from success to success.
 const WALK: f64 = 10.0;
+
+/// Uniform in `0..n`, without bias (Lemire 2019), from half the bits that [`Rng::below`] takes.
+pub fn below(rng: &mut Rng, n: u32) -> u32 {
+    loop {
+        let wide = u64::from(rng.u32()) * u64::from(n);
+        let low = wide as u32;
+        if low >= n || low >= n.wrapping_neg() % n {
+            return (wide >> 32) as u32;
+        }
+    }
+}
+
+/// A uniform set of `count` distinct nodes of `0..nodes` without `caller` (Floyd's algorithm: one
+/// draw each). Not in random order.
+pub fn partners(rng: &mut Rng, caller: u32, nodes: u32, count: u32, into: &mut Vec<u32>) {
+    into.clear();
+    for last in nodes - 1 - count..nodes - 1 {
+        let mut drawn = below(rng, last + 1);
+        drawn += u32::from(drawn >= caller); // the caller's place is skipped
+        let last = last + u32::from(last >= caller);
+        into.push(if into.contains(&drawn) { last } else { drawn });
+    }
+}
 
 /// How many of `n` independent trials succeed, each with probability `p`. Exact.
 pub fn binomial(rng: &mut Rng, n: u64, p: f64) -> u64 {

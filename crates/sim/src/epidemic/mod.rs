@@ -1,8 +1,11 @@
 //! Decides what the bare epidemic is: nodes that know or do not, rounds, and no packets. Node by
 //! node up to a million, as a chain of counts beyond; both are held against each other.
 
+mod aware;
 pub mod chain;
 pub mod draw;
+pub mod jittered;
+pub mod rounds;
 
 use tidings_proto::base::rng::Rng;
 
