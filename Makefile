@@ -1,5 +1,5 @@
 # Two verbs for checks: `verify` never writes, `fix` does. CI runs `make test`, as you do.
-.PHONY: demo test verify fix bench soak build
+.PHONY: demo test verify fix bench soak results build
 
 CARGO ?= cargo
 
@@ -25,3 +25,6 @@ bench: build                ## a real Serf cluster and ours on the same work (ne
 
 soak:                       ## the full counts: 10,000 nodes, 10^6 schedules, 100 kills
 	SOAK=1 $(CARGO) test --workspace --locked -- --nocapture --test-threads 1
+
+results: build              ## regenerates docs/results: all papers and questions, the same bytes from the same code
+	./target/release/tidings sim results --out docs/results

@@ -13,4 +13,5 @@ mod misuse;
 #[cfg(target_os = "linux")]
 mod network;
 mod review;
+mod sim_paper;
 mod support;

@@ -42,6 +42,14 @@ pub enum Style {
     Bars,
 }
 
+impl Chart {
+    /// The name of its file: `NAME.svg`, whatever the name says.
+    pub fn file(&self) -> String {
+        let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        format!("{}.svg", self.name.chars().map(safe).collect::<String>())
+    }
+}
+
 impl Axis {
     pub fn linear(label: &str) -> Axis {
         Axis { label: label.to_owned(), ..Axis::default() }

@@ -6,3 +6,4 @@ mod markup;
 pub mod number;
 mod scale;
 mod svg;
+pub mod table;

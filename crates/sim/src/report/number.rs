@@ -17,6 +17,19 @@ pub fn show(value: f64) -> String {
     without_zeros(&fixed(value, decimals))
 }
 
+/// A value with its standard error, both with as many decimals as the two first digits of the
+/// error need: `18.041 ± 0.093`. An error of 0 is an exact value.
+pub fn with_error(value: f64, error: f64) -> String {
+    if error <= 0.0 || !error.is_finite() || !value.is_finite() {
+        return show(value);
+    }
+    if !(1e-4..1e6).contains(&value.abs()) && value != 0.0 {
+        return format!("{} ± {}", scientific(value), scientific(error));
+    }
+    let decimals = (1 - magnitude(error)).clamp(0, 7) as usize;
+    format!("{} ± {}", fixed(value, decimals), fixed(error, decimals))
+}
+
 /// A value with this many decimals, thousands apart: `1,234.50`.
 pub fn fixed(value: f64, decimals: usize) -> String {
     let digits = format!("{:.decimals$}", value.abs());
@@ -101,6 +114,13 @@ mod tests {
         for (value, text) in table {
             assert_eq!(show(value), text, "{value}");
         }
+        assert_eq!(with_error(18.0412, 0.0931), "18.041 ± 0.093");
+        assert_eq!(with_error(1234.5, 17.3), "1,234 ± 17");
+        assert_eq!(with_error(3.1e-6, 4e-7), "3.1×10⁻⁶ ± 4×10⁻⁷");
+        assert_eq!(
+            (with_error(0.0, 0.01), with_error(5.0, 0.0)),
+            ("0.000 ± 0.010".into(), "5".into())
+        );
         assert_eq!(fixed(1_234_567.891, 1), "1,234,567.9");
         assert_eq!(fixed(-0.04, 1), "0.0");
         assert_eq!((magnitude(314.0), magnitude(0.0051), magnitude(1000.0)), (2, -3, 3));

@@ -55,7 +55,7 @@ impl Scale {
     /// Where a value stands: 0 at the low end, 1 at the high one. `None` for what has no place.
     pub(crate) fn place(&self, value: f64) -> Option<f64> {
         let place = match self.logarithmic {
-            true => (value.ln() - self.low.ln()) / (self.high.ln() - self.low.ln()),
+            true => libm::log(value / self.low) / libm::log(self.high / self.low),
             false => (value - self.low) / (self.high - self.low),
         };
         place.is_finite().then_some(place)

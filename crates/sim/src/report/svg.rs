@@ -420,9 +420,7 @@ fn draw_bars(out: &mut String, chart: &Chart, plot: &Plot, one: &Drawn<'_>, at: 
 
 /// Three significant digits, above a bar.
 fn brief(value: f64) -> String {
-    let scale = 10.0_f64.powi(number::magnitude(value) - 2);
-    let rounded = (value / scale).round() * scale;
-    number::show(if rounded.is_finite() { rounded } else { value })
+    number::show(format!("{value:.2e}").parse().unwrap_or(value))
 }
 
 fn whisker(out: &mut String, plot: &Plot, x: f64, point: &Point) {

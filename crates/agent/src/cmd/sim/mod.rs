@@ -5,9 +5,11 @@ mod epidemic;
 mod fuzz;
 mod paper;
 mod question;
+mod results;
 mod rumor;
 mod run;
 mod sweep;
+mod table;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +35,9 @@ pub(crate) enum Sim {
     Paper(paper::Flags),
     /// Answer one of the article's twenty questions by an experiment.
     Question(question::Flags),
+    /// Write the pages of docs/results.
+    #[command(hide = true)]
+    Results(results::Flags),
 }
 
 /// Flags of commands that run long.
@@ -55,6 +60,7 @@ pub(crate) fn run(command: Sim) -> Result<(), Failure> {
         Sim::Fuzz(flags) => fuzz::run(&flags),
         Sim::Paper(flags) => paper::run(&flags),
         Sim::Question(flags) => question::run(&flags),
+        Sim::Results(flags) => results::run(&flags),
     }
 }
 
