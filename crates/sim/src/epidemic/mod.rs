@@ -4,6 +4,7 @@
 mod aware;
 pub mod chain;
 pub mod draw;
+pub mod eager;
 pub mod jittered;
 pub mod rounds;
 
