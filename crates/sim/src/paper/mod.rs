@@ -1,6 +1,7 @@
 //! Decides which published tables are reproduced, and what a row of such a table is: the paper's
 //! value beside ours, with a bar that it meets or misses.
 
+pub mod scuttlebutt;
 pub mod swim_detection;
 pub mod swim_load;
 
@@ -30,6 +31,12 @@ pub const PAPERS: &[Paper] = &[
         about: "periods until a dead member is noticed",
         source: SWIM,
         run: swim_detection::run,
+    },
+    Paper {
+        name: "scuttlebutt",
+        about: "reconciliation under overload, and flow control",
+        source: "van Renesse, Dumitriu, Gough, Thomas, LADIS 2008",
+        run: scuttlebutt::run,
     },
 ];
 
