@@ -37,3 +37,26 @@ fn what_is_not_known_is_misuse_that_names_what_is() {
     let args = ["sim", "results", "--out", "x", "--only", "nope"];
     assert!(one_line_failure(&run(&args), 2).contains(r#"--only "nope": expected one of"#));
 }
+
+#[test]
+fn a_paper_prints_a_row_a_line_and_its_verdict_and_writes_its_charts() {
+    let dir = tempfile::tempdir().unwrap();
+    let charts = dir.path().join("charts");
+    let args = ["sim", "paper", "swim-load", "--quick", "--json", "--charts"];
+    let text = printed(&[&args[..], &[charts.to_str().unwrap()]].concat());
+    let lines: Vec<Value> =
+        text.lines().map(|l| serde_json::from_str(l).expect("JSON on one line")).collect();
+    let (last, rows) = lines.split_last().expect("lines");
+    for row in rows {
+        assert!(row["what"].is_string() && row["ours"].is_number() && row["se"].is_number());
+        assert!(["PASS", "FAIL"].iter().any(|v| row["verdict"] == *v) || row["verdict"].is_null());
+    }
+    assert_eq!(last["summary"]["rows"], rows.len());
+    assert_eq!(last["summary"]["verdict"], "PASS");
+    for chart in last["summary"]["charts"].as_array().expect("a list") {
+        let svg = std::fs::read_to_string(chart.as_str().unwrap()).unwrap();
+        assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
+    }
+    let again = printed(&[&args[..], &[charts.to_str().unwrap(), "--jobs", "1"]].concat());
+    assert_eq!(text, again, "the number of threads changes nothing");
+}

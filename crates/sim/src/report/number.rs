@@ -17,6 +17,11 @@ pub fn show(value: f64) -> String {
     without_zeros(&fixed(value, decimals))
 }
 
+/// As [`show`], with three significant digits.
+pub fn brief(value: f64) -> String {
+    show(format!("{value:.2e}").parse().unwrap_or(value))
+}
+
 /// A value with its standard error, both with as many decimals as the two first digits of the
 /// error need: `18.041 ± 0.093`. An error of 0 is an exact value.
 pub fn with_error(value: f64, error: f64) -> String {

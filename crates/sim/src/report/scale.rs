@@ -71,7 +71,7 @@ fn linear_scale(mut low: f64, mut high: f64, whole: bool, ends: Ends, ticks: usi
     let alone = high - low <= low.abs().max(high.abs()) * 1e-9;
     let near_zero = low >= 0.0 && (low <= 0.5 * high || alone);
     if ends == Ends::Zero || (ends == Ends::Ticks && near_zero) {
-        (low, high) = (low.min(0.0), high.max(0.0));
+        (low, high) = (low.min(0.0), high.max(0.0) * if alone { 1.2 } else { 1.0 });
     } else if alone {
         (low, high) = (low - low.abs() / 2.0, high + high.abs() / 2.0);
     }
@@ -170,7 +170,8 @@ mod tests {
             (vec![-3.0, 2.0], "−3 −2 −1 0 1 2"),
             (vec![0.0, 5e6], "0 10⁶ 2×10⁶ 3×10⁶ 4×10⁶ 5×10⁶"),
             (vec![2e-9, 8e-9], "0 2×10⁻⁹ 4×10⁻⁹ 6×10⁻⁹ 8×10⁻⁹"),
-            (vec![7.0], "0 2 4 6 8"),
+            (vec![7.0], "0 2 4 6 8 10"),
+            (vec![2.0; 3], "0 1 2 3"),
             (vec![0.0], "0 1"),
             (vec![], "0.0 0.2 0.4 0.6 0.8 1.0"),
         ];

@@ -31,6 +31,15 @@ const COLOURS: [(&str, &str); 7] = [
     ("#3d9bd6", "#9ad6ff"),
     ("#1f2328", "#e6e9ed"),
 ];
+/// Of about 8 pixels: disc, square, triangle, diamond, triangle on its head, cross.
+const SHAPES: [&str; 6] = [
+    "M-3.8 0a3.8 3.8 0 1 0 7.6 0a3.8 3.8 0 1 0 -7.6 0z",
+    "M-3.5 -3.5h7v7h-7z",
+    "M0 -4.8l4.6 8h-9.2z",
+    "M0 -5l5 5l-5 5l-5 -5z",
+    "M0 4.8l4.6 -8h-9.2z",
+    "M-1.5 -4.5h3v3h3v3h-3v3h-3v-3h-3v-3h3z",
+];
 const DASHES: [&str; 3] = ["6 4", "2 3", "10 3 2 3"];
 
 impl Chart {
@@ -132,6 +141,8 @@ struct Look {
     colour: Option<usize>,
     /// Among the shapes of markers and the patterns of dashes.
     shape: usize,
+    /// Where large markers would cover each other.
+    small: bool,
 }
 
 /// Measured series take the colours in order. A dashed one shares the colour of its measured
@@ -145,7 +156,8 @@ fn looks(series: &[Series]) -> Vec<Look> {
         let shape = *count;
         *count += 1;
         let coloured = one.style != Style::Dashed || paired;
-        Look { colour: coloured.then_some(shape % COLOURS.len()), shape }
+        let small = one.points.len() > 60;
+        Look { colour: coloured.then_some(shape % COLOURS.len()), shape, small }
     };
     series.iter().map(&mut look).collect()
 }
@@ -262,11 +274,11 @@ fn swatch(out: &mut String, one: &Drawn<'_>, x: f64, y: f64) {
                 "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"12\" height=\"12\" rx=\"2\" fill=\"currentColor\"/>"
             );
         }
-        Style::Points => marker(out, one.look.shape, middle, y, ""),
+        Style::Points => marker(out, one.look, middle, y, ""),
         Style::Line | Style::Dashed => {
             path(out, &format!("M{x:.1} {y:.1}h22"), one);
             if has_markers(one) {
-                marker(out, one.look.shape, middle, y, "");
+                marker(out, one.look, middle, y, "");
             }
         }
     }
@@ -357,7 +369,7 @@ fn draw_points(out: &mut String, chart: &Chart, plot: &Plot, one: &Drawn<'_>) {
         whisker(out, plot, x, point);
         if has_markers(one) {
             let told = if tell { tip(chart, one, point) } else { String::new() };
-            marker(out, one.look.shape, x, y, &told);
+            marker(out, one.look, x, y, &told);
         }
     }
     out.push_str("</g>\n");
@@ -406,7 +418,7 @@ fn draw_bars(out: &mut String, chart: &Chart, plot: &Plot, one: &Drawn<'_>, at: 
         );
         if valued {
             let above = plot.up(point.y + point.error).min(ground) - 5.0;
-            let value = brief(point.y);
+            let value = number::brief(point.y);
             text(&mut values, left + wide / 2.0, above, "middle", "tc-ink", &value);
         }
     }
@@ -416,11 +428,6 @@ fn draw_bars(out: &mut String, chart: &Chart, plot: &Plot, one: &Drawn<'_>, at: 
         whisker(out, plot, left + wide / 2.0, point);
     }
     let _ = writeln!(out, "{values}</g>");
-}
-
-/// Three significant digits, above a bar.
-fn brief(value: f64) -> String {
-    number::show(format!("{value:.2e}").parse().unwrap_or(value))
 }
 
 fn whisker(out: &mut String, plot: &Plot, x: f64, point: &Point) {
@@ -458,19 +465,16 @@ fn has_markers(one: &Drawn<'_>) -> bool {
     }
 }
 
-/// A shape of about 8 pixels around a place; `told` is shown to who points at it.
-fn marker(out: &mut String, shape: usize, x: f64, y: f64, told: &str) {
-    let shape = match shape % 6 {
-        0 => format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.8\""),
-        1 => format!("<rect x=\"{:.1}\" y=\"{:.1}\" width=\"7\" height=\"7\"", x - 3.5, y - 3.5),
-        2 => format!("<path d=\"M{x:.1} {:.1}l4.6 8h-9.2z\"", y - 4.8),
-        3 => format!("<path d=\"M{x:.1} {:.1}l5 5l-5 5l-5 -5z\"", y - 5.0),
-        4 => format!("<path d=\"M{x:.1} {:.1}l4.6 -8h-9.2z\"", y + 4.8),
-        _ => format!("<path d=\"M{:.1} {:.1}h3v3h3v3h-3v3h-3v-3h-3v-3h3z\"", x - 1.5, y - 4.5),
-    };
+/// A shape around a place; `told` is shown to who points at it.
+fn marker(out: &mut String, look: Look, x: f64, y: f64, told: &str) {
+    let shape = SHAPES[look.shape % SHAPES.len()];
+    let scale = if look.small { " scale(.6)" } else { "" };
     let title = if told.is_empty() { String::new() } else { format!("<title>{told}</title>") };
-    let name = shape[1..].split(' ').next().unwrap_or("path");
-    let _ = writeln!(out, "{shape} fill=\"currentColor\">{title}</{name}>");
+    let _ = writeln!(
+        out,
+        "<path d=\"{shape}\" transform=\"translate({x:.1} {y:.1}){scale}\" \
+         fill=\"currentColor\">{title}</path>"
+    );
 }
 
 /// What a point says when asked: series, place and value. Escaped.
@@ -596,7 +600,9 @@ mod tests {
         let centres: Vec<f64> = svg
             .lines()
             .filter(|l| l.contains("<title>a: "))
-            .map(|l| l.split("cx=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap())
+            .map(|l| {
+                l.split("translate(").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap()
+            })
             .collect();
         assert_eq!(centres.len(), 3, "zero has no place");
         assert!((centres[1] - centres[0] - (centres[2] - centres[1])).abs() < 0.2, "{centres:?}");

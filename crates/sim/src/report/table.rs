@@ -30,7 +30,7 @@ fn bar(bar: Bar) -> String {
     match bar {
         Bar::Near { of, tolerance: 0.0 } => format!("= {}", number::show(of)),
         Bar::Near { of, tolerance } => {
-            format!("{} ± {}", number::show(of), number::show(tolerance))
+            format!("{} ± {}", number::show(of), number::brief(tolerance))
         }
         Bar::AtMost(most) => format!("≤ {}", number::show(most)),
         Bar::AtLeast(least) => format!("≥ {}", number::show(least)),
