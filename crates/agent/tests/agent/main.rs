@@ -13,5 +13,6 @@ mod misuse;
 #[cfg(target_os = "linux")]
 mod network;
 mod review;
+mod sim_epidemic;
 mod sim_paper;
 mod support;
