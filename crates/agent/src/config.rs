@@ -560,6 +560,19 @@ mod tests {
     }
 
     #[test]
+    fn a_detector_goes_by_its_name() {
+        let names = ["swim", "heartbeat", "phi", "phi-normal", "phi-akka", "phi-exponential"];
+        for name in names {
+            let loaded = assemble(&[given("gossip.detector", name)]).unwrap();
+            assert_eq!(loaded.settings.gossip.detector.to_string(), name);
+        }
+        let Err(Failure::Misuse(refused)) = assemble(&[given("gossip.detector", "psi")]) else {
+            panic!("there is no such detector");
+        };
+        assert!(refused.contains("psi") && refused.contains("phi-akka"), "{refused}");
+    }
+
+    #[test]
     fn contacts_take_the_default_port() {
         assert_eq!(contact("10.0.0.1").as_deref(), Some("10.0.0.1:7946"));
         assert_eq!(contact("seed").as_deref(), Some("seed:7946"));

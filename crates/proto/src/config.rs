@@ -1,6 +1,7 @@
 //! Decides every setting of the protocol: unit, default, bound, and how to choose it.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// How a member comes to be doubted. All nodes of a cluster should agree; where they do not, who
@@ -26,6 +27,30 @@ pub enum PhiForm {
     Akka,
     /// Exponential, as in Cassandra.
     Exponential,
+}
+
+const DETECTORS: [(&str, Detector); 6] = [
+    ("swim", Detector::Swim),
+    ("heartbeat", Detector::Heartbeat),
+    ("phi", Detector::Phi(PhiForm::LossAware)),
+    ("phi-normal", Detector::Phi(PhiForm::Normal)),
+    ("phi-akka", Detector::Phi(PhiForm::Akka)),
+    ("phi-exponential", Detector::Phi(PhiForm::Exponential)),
+];
+
+impl fmt::Display for Detector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = DETECTORS.iter().find(|(_, detector)| detector == self);
+        f.write_str(named.expect("every detector has a name").0)
+    }
+}
+
+impl FromStr for Detector {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Detector, ()> {
+        DETECTORS.iter().find(|(name, _)| *name == text).map(|(_, detector)| *detector).ok_or(())
+    }
 }
 
 /// Settings of one node. Start from [`Config::lan`], [`Config::wan`] or [`Config::local`] and
@@ -63,6 +88,22 @@ pub struct Config {
     pub refused_wait: Duration,
     /// Highest local health score (Lifeguard): a sick node slows itself down by at most this + 1.
     pub local_health_max: u32,
+    /// What makes this node doubt a member. The other detectors send O(n) bytes per period.
+    pub detector: Detector,
+    /// [`Detector::Heartbeat`]: periods without a rise of the counter before doubt. Counters reach
+    /// a member some `ln n` periods late and skip a period now and then.
+    pub heartbeat_rounds: u32,
+    /// Counters are told to so many peers per period, each rise so often by each node. More is
+    /// steadier, and detects sooner, at a cost in proportion.
+    pub heartbeat_fanout: usize,
+    /// [`Detector::Phi`]: the level that is doubt; wrong about once in 10^threshold heartbeats.
+    pub phi_threshold: f64,
+    /// Arrivals of one member that its level is estimated from; 8 bytes each.
+    pub phi_window: usize,
+    /// Arrivals are never taken for steadier than this.
+    pub phi_min_deviation: Duration,
+    /// Silence that does not count at all: waited for in addition.
+    pub phi_pause: Duration,
 
     /// Interval of gossip while there is something to tell. Nothing is sent when there is not.
     pub tick: Duration,
@@ -116,6 +157,7 @@ impl Config {
             pause_tolerated: Duration::from_secs(2),
             suspicion_alpha: 1.5,
             refused_wait: Duration::from_millis(250),
+            phi_min_deviation: Duration::from_millis(50),
             tick: Duration::from_millis(100),
             forget_after: Duration::from_secs(3600),
             ..Config::lan()
@@ -138,6 +180,13 @@ impl Config {
             witnesses: 8,
             refused_wait: Duration::from_millis(500),
             local_health_max: 8,
+            detector: Detector::Swim,
+            heartbeat_rounds: 8,
+            heartbeat_fanout: 3,
+            phi_threshold: 8.0,
+            phi_window: 200,
+            phi_min_deviation: Duration::from_millis(100),
+            phi_pause: Duration::ZERO,
             tick: Duration::from_millis(200),
             fanout: 3,
             eager_fanout: 6,
@@ -167,6 +216,7 @@ impl Config {
             pause_tolerated: Duration::from_secs(30),
             suspicion_alpha: 6.0,
             refused_wait: Duration::from_millis(1500),
+            phi_min_deviation: Duration::from_millis(500),
             tick: Duration::from_millis(500),
             fanout: 4,
             eager_fanout: 8,
@@ -176,39 +226,7 @@ impl Config {
 
     /// Checks every bound and relation; the error names the setting, its value and what was
     /// expected.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        let ms = Duration::from_millis;
-        let secs = Duration::from_secs;
-        let within = |name, value: Duration, min: Duration, max: Duration| {
-            if (min..=max).contains(&value) {
-                return Ok(());
-            }
-            Err(ConfigError {
-                setting: name,
-                value: format!("{value:?}"),
-                expected: format!("{min:?} to {max:?}"),
-            })
-        };
-        let count = |name, value: usize, min: usize, max: usize| {
-            if (min..=max).contains(&value) {
-                return Ok(());
-            }
-            Err(ConfigError {
-                setting: name,
-                value: value.to_string(),
-                expected: format!("{min} to {max}"),
-            })
-        };
-        let number = |name, value: f64, min: f64, max: f64| {
-            if (min..=max).contains(&value) {
-                return Ok(());
-            }
-            Err(ConfigError {
-                setting: name,
-                value: value.to_string(),
-                expected: format!("{min} to {max}"),
-            })
-        };
+    pub fn check(&self) -> Checked {
         if self.cluster.is_empty() || self.cluster.len() > 128 {
             return Err(ConfigError {
                 setting: "cluster",
@@ -216,6 +234,11 @@ impl Config {
                 expected: "1 to 128 bytes".to_owned(),
             });
         }
+        self.check_detection()?;
+        self.check_gossip()
+    }
+
+    fn check_detection(&self) -> Checked {
         within("probe_period", self.probe_period, ms(20), secs(600))?;
         within("probe_timeout", self.probe_timeout, ms(5), self.probe_period.mul_f64(0.9))?;
         count("indirect_probes", self.indirect_probes, 0, 16)?;
@@ -227,6 +250,15 @@ impl Config {
         count("witnesses", self.witnesses, 0, 64)?;
         within("refused_wait", self.refused_wait, ms(0), secs(600))?;
         count("local_health_max", self.local_health_max as usize, 0, 64)?;
+        count("heartbeat_rounds", self.heartbeat_rounds as usize, 2, 1000)?;
+        count("heartbeat_fanout", self.heartbeat_fanout, 1, 16)?;
+        number("phi_threshold", self.phi_threshold, 0.1, 100.0)?;
+        count("phi_window", self.phi_window, 8, 10_000)?;
+        within("phi_min_deviation", self.phi_min_deviation, ms(1), secs(60))?;
+        within("phi_pause", self.phi_pause, ms(0), secs(3600))
+    }
+
+    fn check_gossip(&self) -> Checked {
         within("tick", self.tick, ms(10), secs(60))?;
         count("fanout", self.fanout, 1, 64)?;
         count("eager_fanout", self.eager_fanout, 1, 64)?;
@@ -241,9 +273,37 @@ impl Config {
         count("sessions_max", self.sessions_max, 1, 64)?;
         within("event_window", self.event_window, ms(100), secs(86_400))?;
         count("events_per_origin", self.events_per_origin, 1, 65_536)?;
-        within("clock_bound", self.clock_bound, ms(1), secs(86_400))?;
-        Ok(())
+        within("clock_bound", self.clock_bound, ms(1), secs(86_400))
     }
+}
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+const fn secs(s: u64) -> Duration {
+    Duration::from_secs(s)
+}
+
+type Checked = Result<(), ConfigError>;
+
+fn within(setting: &'static str, value: Duration, min: Duration, max: Duration) -> Checked {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    let (value, expected) = (format!("{value:?}"), format!("{min:?} to {max:?}"));
+    Err(ConfigError { setting, value, expected })
+}
+
+fn count(setting: &'static str, value: usize, min: usize, max: usize) -> Checked {
+    number(setting, value as f64, min as f64, max as f64)
+}
+
+fn number(setting: &'static str, value: f64, min: f64, max: f64) -> Checked {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError { setting, value: value.to_string(), expected: format!("{min} to {max}") })
 }
 
 /// A setting that does not fit.

@@ -435,8 +435,8 @@ counters! {
     /// Stream requests and bytes of both directions.
     requests_sent, requests_received, requests_failed, stream_bytes_sent, stream_bytes_received,
     /// Bytes sent, by cause: together all that was sent. Probes and their answers, probes repeated,
-    /// rumours, joining, what sessions ask with, what they are answered with.
-    bytes_probe, bytes_repeat, bytes_rumours, bytes_join, bytes_digest, bytes_delta,
+    /// heartbeat counters, rumours, joining, what sessions ask with, what they are answered with.
+    bytes_probe, bytes_repeat, bytes_heartbeats, bytes_rumours, bytes_join, bytes_digest, bytes_delta,
     /// Bytes of received rumours that were known already.
     bytes_duplicate,
     /// Packets dropped, by reason.
@@ -449,6 +449,9 @@ counters! {
     probes_sent, probes_repeated, probes_acked, probes_failed, probes_voided, indirect_sent, indirect_acked,
     nacks_sent, nacks_received, stream_probes_sent, stream_probes_acked, not_me_sent,
     not_me_received, witness_probes, datagrams_blocked,
+    /// Heartbeat counters: datagrams of them, rises that were too fast to be believed at once; and
+    /// how often this node itself began to doubt a member, whatever the detector.
+    heartbeats_sent, heartbeat_jumps, doubts,
     /// Suspicion and verdicts.
     accusations_sent, suspicions, refutations_own, refutations_seen, verdicts, verdicts_unconfirmed,
     verdicts_reopened, pauses,

@@ -51,7 +51,8 @@ pub struct Spent {
 
 impl Spent {
     /// The causes of bytes, in the order of `bytes`.
-    pub const CAUSES: [&str; 6] = ["probe", "repeat", "rumours", "join", "digest", "delta"];
+    pub const CAUSES: [&str; 7] =
+        ["probe", "repeat", "heartbeats", "rumours", "join", "digest", "delta"];
 
     pub(crate) fn of(stats: &Stats) -> Spent {
         let s = stats;
@@ -59,6 +60,7 @@ impl Spent {
             bytes: [
                 s.bytes_probe,
                 s.bytes_repeat,
+                s.bytes_heartbeats,
                 s.bytes_rumours,
                 s.bytes_join,
                 s.bytes_digest,

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use tidings_proto::Config;
+use tidings_proto::config::Detector;
 
 use crate::duration;
 
@@ -41,7 +42,9 @@ pub const SETTINGS: &[Setting] = settings! {
     probe_period: Duration, probe_timeout: Duration, indirect_probes: usize,
     stream_probe: bool, pause_tolerated: Duration, suspicion_alpha: f64,
     suspicion_beta: f64, suspicion_confirmations: usize, accusers_required: usize,
-    witnesses: usize, refused_wait: Duration, local_health_max: u32, tick: Duration,
+    witnesses: usize, refused_wait: Duration, local_health_max: u32,
+    detector: Detector, heartbeat_rounds: u32, heartbeat_fanout: usize, phi_threshold: f64,
+    phi_window: usize, phi_min_deviation: Duration, phi_pause: Duration, tick: Duration,
     fanout: usize, eager_fanout: usize, batch: Duration, transmit_factor: f64,
     datagram_bytes: usize, changes_bytes: usize, burst_packets: usize, seed_every: u32,
     recontacts: usize, forget_after: Duration, anti_entropy: bool, rumours: bool,
@@ -87,7 +90,10 @@ macro_rules! parsed {
     };
 }
 
-parsed! { usize: "a whole number", u32: "a whole number", f64: "a number", bool: "true or false" }
+parsed! {
+    usize: "a whole number", u32: "a whole number", f64: "a number", bool: "true or false",
+    Detector: "swim, heartbeat, phi, phi-normal, phi-akka or phi-exponential"
+}
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use tidings_proto::Config;
+use tidings_proto::config::{Detector, PhiForm};
 use tidings_proto::io::Command;
 use tidings_sim::setup::{joined, spread};
 use tidings_sim::{Conditions, Latency, Topic, World, WorldConfig};
@@ -108,6 +109,64 @@ const ROWS: &[Row] = &[
         low: |c| c.local_health_max = 1,
         high: |_| {},
         measure: health_of_an_isolated_node,
+    },
+    Row {
+        setting: "detector",
+        low: |_| {},
+        high: |c| c.detector = Detector::Heartbeat,
+        measure: |c| idle(c, |w, h| w.node(h).stats().heartbeats_sent),
+    },
+    Row {
+        setting: "heartbeat_rounds",
+        low: |c| c.detector = Detector::Heartbeat,
+        high: |c| (c.detector, c.heartbeat_rounds) = (Detector::Heartbeat, 20),
+        measure: silence_until_doubt,
+    },
+    Row {
+        setting: "heartbeat_fanout",
+        low: |c| c.detector = Detector::Heartbeat,
+        high: |c| (c.detector, c.heartbeat_fanout) = (Detector::Heartbeat, 9),
+        measure: |c| idle(c, |w, h| w.traffic(h).bytes_sent),
+    },
+    Row {
+        setting: "phi_threshold",
+        low: phi,
+        high: |c| {
+            phi(c);
+            c.phi_threshold = 14.0;
+        },
+        measure: silence_until_doubt,
+    },
+    Row {
+        setting: "phi_window",
+        low: |c| {
+            phi(c);
+            c.phi_window = 1000;
+        },
+        // Fewer arrivals, less sure that none is lost.
+        high: |c| {
+            phi(c);
+            c.phi_window = 8;
+        },
+        measure: silence_until_doubt,
+    },
+    Row {
+        setting: "phi_min_deviation",
+        low: phi,
+        high: |c| {
+            phi(c);
+            c.phi_min_deviation = secs(2);
+        },
+        measure: silence_until_doubt,
+    },
+    Row {
+        setting: "phi_pause",
+        low: phi,
+        high: |c| {
+            phi(c);
+            c.phi_pause = secs(5);
+        },
+        measure: silence_until_doubt,
     },
     Row {
         setting: "tick",
@@ -257,6 +316,10 @@ fn unconfirmed(config: &mut Config, beta: f64, confirmations: usize) {
     config.suspicion_confirmations = confirmations;
 }
 
+fn phi(config: &mut Config) {
+    config.detector = Detector::Phi(PhiForm::LossAware);
+}
+
 fn slow_gossip(config: &mut Config, tick: Duration) {
     config.tick = tick;
     config.fanout = 1;
@@ -301,6 +364,18 @@ fn until_verdict(config: &Config, fail: fn(&mut World)) -> f64 {
     fail(&mut world);
     let declared = |w: &World| w.seen().first_failed.keys().any(|(o, s)| *o != 5 && *s == id);
     world.run_while(secs(120), ms(10), |w| !declared(w));
+    world.now().since(at).as_secs_f64()
+}
+
+/// Few nodes and little jitter: what remains is the detector's own patience.
+fn silence_until_doubt(config: &Config) -> f64 {
+    let mut world = World::converged(7, WorldConfig::default(), 3, config);
+    world.run_for(secs(60));
+    let at = world.now();
+    world.split_off([2]);
+    let doubts = |w: &World| w.node(0).stats().doubts;
+    let before = doubts(&world);
+    world.run_while(secs(120), ms(10), |w| doubts(w) == before);
     world.now().since(at).as_secs_f64()
 }
 

@@ -50,5 +50,5 @@ pub use tidings_proto::config::ConfigError;
 pub use tidings_proto::io::{
     Alarm, CommandError, Event, JoinFailure, Member, MemberChange, Stats, Status, UserEvent,
 };
-pub use tidings_proto::node::{Contact, EntryView, Evidence};
+pub use tidings_proto::node::{Contact, EntryView, Evidence, Level};
 pub use tidings_proto::{Config, NodeId, View};

@@ -16,7 +16,17 @@ pub(super) struct Why {
     addr: String,
     incarnation: u64,
     rtt_ms: Option<f64>,
+    suspicion: Option<Suspicion>,
     evidence: Option<Evidence>,
+}
+
+/// The level of a detector that has one.
+#[derive(Deserialize)]
+struct Suspicion {
+    detector: String,
+    level: f64,
+    threshold: f64,
+    silent_ms: f64,
 }
 
 #[derive(Deserialize)]
@@ -54,6 +64,12 @@ pub(super) fn tell(why: &Why) -> String {
     )];
     if let Some(rtt) = why.rtt_ms {
         lines.push(format!("round trip {rtt:.1} ms"));
+    }
+    if let Some(s) = &why.suspicion {
+        lines.push(format!(
+            "{} level {:.2} of {}, silent for {:.0} ms",
+            s.detector, s.level, s.threshold, s.silent_ms
+        ));
     }
     let Some(evidence) = &why.evidence else {
         lines.push("no accusation is known here".to_owned());

@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use serde_json::json;
-use tidings::{Contact, Evidence, Member, NodeId};
+use tidings::{Contact, Evidence, Level, Member, NodeId};
 
 use super::query::Query;
 use super::{App, Fault, body_within, json, millis};
@@ -61,13 +61,15 @@ pub(super) async fn why(
         .query(move |view, _| {
             let by_id = NodeId::parse(&wanted).and_then(|id| view.member_by_id(id));
             let member = view.member(&wanted).or(by_id)?;
-            Some((view.evidence(member.id), view.contact(member.id), member))
+            let level = view.level(member.id);
+            Some((view.evidence(member.id), view.contact(member.id), level, member))
         })
         .await?;
-    let Some((evidence, contact, member)) = found else {
+    let Some((evidence, contact, level, member)) = found else {
         return Err(Fault::new(StatusCode::NOT_FOUND, format!("no member is named {node:?}")));
     };
-    json(&why_record(&member, evidence.as_ref(), contact.as_ref()), query.pretty())
+    let record = why_record(&member, evidence.as_ref(), contact.as_ref(), level.as_ref());
+    json(&record, query.pretty())
 }
 
 /// Times are between happenings: the node's clock has no meaning elsewhere.
@@ -75,9 +77,19 @@ fn why_record(
     member: &Member,
     evidence: Option<&Evidence>,
     contact: Option<&Contact>,
+    level: Option<&Level>,
 ) -> serde_json::Value {
     let mut record = json!(member_record(member));
     record["rtt_ms"] = json!(contact.and_then(|c| c.rtt).map(millis));
+    record["suspicion"] = json!(level.map(|l| {
+        json!({
+            "detector": l.detector.to_string(),
+            // Akka's form has no end; JSON's numbers have.
+            "level": l.level.min(1e9),
+            "threshold": l.threshold,
+            "silent_ms": millis(l.silence),
+        })
+    }));
     record["evidence"] = json!(evidence.map(|e| {
         let heard = contact.and_then(|c| c.last_heard).filter(|at| *at <= e.first_accused);
         let accusers: Vec<_> =

@@ -1,4 +1,4 @@
-//! Decides the bytes of probes and accusations.
+//! Decides the bytes of probes, accusations and heartbeat counters.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -139,4 +139,57 @@ pub fn put_accusation(out: &mut Vec<u8>, subject: NodeId, incarnation: u64, accu
         put_varint(out, incarnation);
         accusers.put(out);
     });
+}
+
+/// One member's heartbeat counter, as in the list of a `HEARTBEATS` frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// The first bytes of the member's id.
+    pub member: u64,
+    /// The incarnation that the member's process began with: its counter begins anew with each.
+    pub generation: u64,
+    pub count: u64,
+}
+
+impl Beat {
+    pub fn put(&self, out: &mut Vec<u8>) {
+        put_u64(out, self.member);
+        put_varint(out, self.generation);
+        put_varint(out, self.count);
+    }
+}
+
+/// The counters of a `HEARTBEATS` frame, read as they are asked for. Stops with an error at the
+/// first that does not fit.
+pub struct Beats<'a> {
+    reader: Reader<'a>,
+}
+
+impl<'a> Beats<'a> {
+    pub fn new(body: &'a [u8]) -> Beats<'a> {
+        Beats { reader: Reader::new(body) }
+    }
+
+    fn read(&mut self) -> Decoded<Beat> {
+        Ok(Beat {
+            member: self.reader.u64("member")?,
+            generation: self.reader.seq("generation")?,
+            count: self.reader.seq("count")?,
+        })
+    }
+}
+
+impl Iterator for Beats<'_> {
+    type Item = Decoded<Beat>;
+
+    fn next(&mut self) -> Option<Decoded<Beat>> {
+        if self.reader.is_empty() {
+            return None;
+        }
+        let beat = self.read();
+        if beat.is_err() {
+            self.reader = Reader::new(&[]);
+        }
+        Some(beat)
+    }
 }

@@ -9,6 +9,7 @@
 //!   | <-- indirect-ack |            |      any success ends the probe
 //! ```
 
+pub mod heartbeat;
 pub mod local_health;
 pub mod message;
 pub mod phi;

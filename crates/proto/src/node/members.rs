@@ -164,6 +164,7 @@ impl Node {
         let doubted = self.suspicions.get(slot).is_some();
         if precedence.standing == Standing::Alive && doubted {
             self.stats.refutations_seen += 1;
+            self.alive(slot, now.mono);
             self.end_suspicion(slot, "refuted", now.mono, out);
         } else if doubted {
             self.suspicions.close(slot);

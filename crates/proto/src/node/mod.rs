@@ -6,6 +6,7 @@
 //! | `mod` | the machine: input, timers, deadline |
 //! | `packets` | datagrams in and out, piggybacked news |
 //! | `probing` | probes, helpers, witnesses, recontact |
+//! | `detector` | signs of life in, doubt and relief out, by the detector of choice |
 //! | `verdicts` | accusations, suspicion, refutation, conviction |
 //! | `members` | records applied to the table, names, leaving, forgetting |
 //! | `joining` | exchanges with seeds and remembered members |
@@ -14,6 +15,7 @@
 //! | `serving` | answers to others' requests |
 //! | `view` | what readers may see |
 
+mod detector;
 mod joining;
 mod members;
 mod packets;
@@ -53,8 +55,9 @@ use crate::membership::table::{ME, Slot, Table};
 use crate::state::disk::{self, Reserved};
 use crate::state::store::Store;
 
-pub use view::{Contact, EntryView, Evidence, View};
+pub use view::{Contact, EntryView, Evidence, Level, View};
 
+use detector::Pulse;
 use joining::Joins;
 use sessions::{Asked, Sessions};
 use verdicts::CaseFile;
@@ -107,6 +110,7 @@ pub struct Node {
     /// Lost members and seeds are looked for at the same beat, but never slowed down.
     next_contact: Time,
     health: LocalHealth,
+    pulse: Pulse,
     suspicions: Suspicions,
     /// Why members are doubted or gone, for `why`; bounded, oldest first out.
     cases: BTreeMap<NodeId, CaseFile>,
@@ -184,7 +188,6 @@ impl Node {
         let incarnation = reserved.incarnation + 1;
 
         let (own, precedence) = own_record(&key, &identity, incarnation, now)?;
-        let table = Table::new(key, facts.intern(own), precedence);
 
         let mut rng_probe = Rng::fork(&seed, "probe");
         // Phases differ between nodes, so that rounds never synchronise (row O7).
@@ -193,7 +196,7 @@ impl Node {
             id: identity.id,
             boot: identity.boot,
             incarnation,
-            table,
+            table: Table::new(key, facts.intern(own), precedence),
             phase: if config.durable { Phase::Starting } else { Phase::Running },
             rng_probe,
             rng_peers: Rng::fork(&seed, "peers"),
@@ -201,6 +204,7 @@ impl Node {
             next_probe: now.mono + first_probe,
             next_contact: now.mono + first_probe,
             health: LocalHealth::new(config.local_health_max),
+            pulse: Pulse::new(&config, identity.id, incarnation, &seed, now.mono),
             suspicions: Suspicions::new(),
             cases: BTreeMap::new(),
             case_order: VecDeque::new(),
@@ -255,6 +259,7 @@ impl Node {
     /// The only way in. Call with [`Input::Tick`] once after `new`.
     pub fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
         self.notice_pause(now.mono, out);
+        self.pulse.now = now.mono;
         match input {
             Input::Persisted { upto } => self.persisted(upto, now, out),
             Input::PersistFailed { seq } => self.persist_failed(seq, now, out),
@@ -335,6 +340,7 @@ impl Node {
         self.stats.probes_voided += self.probes.void() as u64;
         self.health.doubted();
         self.suspicions.hold_until(now + self.config.probe_period * 2);
+        self.pulse.beats.listen_from(now);
         if late > self.config.probe_period {
             out.items.push(Output::Event(Event::Alarm(Alarm::Paused { lasted: late })));
         }
@@ -356,6 +362,7 @@ impl Node {
             _ => {}
         }
         self.run_probes(now, out);
+        self.run_pulse(now, out);
         self.run_suspicions(now, out);
         self.run_joins(now, out);
         self.run_sessions(now, out);
@@ -381,6 +388,7 @@ impl Node {
                 };
                 self.next_probe
                     .min(self.next_contact)
+                    .min(self.pulse.next)
                     .min(leaving)
                     .min(self.probes.next_deadline())
                     .min(self.suspicions.next_attention())

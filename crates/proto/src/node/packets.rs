@@ -41,6 +41,7 @@ pub(super) enum Via {
 pub(super) enum Spent {
     Probe,
     Repeat,
+    Heartbeats,
     Rumours,
     Join,
     Digest,
@@ -140,6 +141,7 @@ impl Node {
             kind::INDIRECT_ACK => self.indirect_ack(decode_answer(body)?, now, out),
             kind::NACK => self.nack(decode_answer(body)?),
             kind::NOT_ME => self.not_me(decode_answer(body)?, now, out),
+            kind::HEARTBEATS => self.heartbeats(body, sender, now, out)?,
             kind::NAME_CLAIM => self.name_claimed(Record::decode(body)?, now, out),
             _ => self.news(kind, body, Via::Rumour(sender), from, now, out)?,
         }
@@ -196,12 +198,20 @@ impl Node {
         now: Time,
     ) {
         self.count_bytes(spent, out.bytes.len() - start);
+        if matches!(spent, Spent::Probe | Spent::Repeat) {
+            self.piggyback_counters(start, out);
+        }
         let news = out.bytes.len();
         if self.fill(start, out, now) {
             let limit = self.transmit_limit();
             self.queue.sent(1, limit);
         }
         self.count_bytes(Spent::Rumours, out.bytes.len() - news);
+        self.send_bare(start, to, out);
+    }
+
+    /// Completes a datagram as it is and sends it.
+    pub(super) fn send_bare(&mut self, start: usize, to: SocketAddr, out: &mut Outbox) {
         packet::seal(&mut out.bytes, start, &self.key);
         self.count_datagram(out.bytes.len() - start);
         let bytes = start..out.bytes.len();
@@ -212,6 +222,7 @@ impl Node {
         let counter = match spent {
             Spent::Probe => &mut self.stats.bytes_probe,
             Spent::Repeat => &mut self.stats.bytes_repeat,
+            Spent::Heartbeats => &mut self.stats.bytes_heartbeats,
             Spent::Rumours => &mut self.stats.bytes_rumours,
             Spent::Join => &mut self.stats.bytes_join,
             Spent::Digest => &mut self.stats.bytes_digest,

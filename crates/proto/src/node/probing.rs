@@ -261,9 +261,9 @@ impl Node {
             Purpose::Round => {
                 self.stats.probes_failed += 1;
                 self.health.probe_failed(probe.helpers, probe.nacks);
-                self.accuse(probe.target, Cause::Silence, now, out);
+                self.silent(probe.target, now, out);
             }
-            Purpose::Witness => self.accuse(probe.target, Cause::Silence, now, out),
+            Purpose::Witness => self.silent(probe.target, now, out),
             Purpose::Helper { .. } | Purpose::Recontact => {}
         }
     }

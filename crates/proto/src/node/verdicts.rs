@@ -41,6 +41,8 @@ impl Node {
             // It said that it was going, and now it is gone.
             return self.change_standing(slot, Standing::Left, now, out);
         }
+        let said = self.suspicions.get(slot).is_some_and(|s| s.accusers.contains(self.id));
+        self.stats.doubts += u64::from(!said);
         let mut accusers = Accusers::default();
         accusers.add(self.id, cause);
         let incarnation = self.table.incarnation(slot);
@@ -146,9 +148,11 @@ impl Node {
         }
     }
 
-    /// The suspect answered a probe that was sent at `sent`: our own doubt is over.
+    /// The suspect answered a probe that was sent at `sent`, or its counter rose then: our own doubt
+    /// is over.
     pub(super) fn reached(&mut self, id: NodeId, sent: Time, now: Now, out: &mut Outbox) {
         let Some(slot) = self.table.find(id) else { return };
+        self.alive(slot, now.mono);
         if self.table.is_unconfirmed(slot) {
             self.undo_unconfirmed(slot, now.mono, out);
         }

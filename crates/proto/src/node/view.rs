@@ -9,7 +9,7 @@ use super::{Node, Phase};
 use crate::base::clocks::{Dot, Hlc};
 use crate::base::id::NodeId;
 use crate::base::time::Time;
-use crate::config::Config;
+use crate::config::{Config, Detector};
 use crate::io::{Member, UserEvent};
 use crate::membership::facts::Facts;
 use crate::membership::record::Standing;
@@ -54,6 +54,17 @@ pub struct Evidence {
 pub struct Contact {
     pub last_heard: Option<Time>,
     pub rtt: Option<Duration>,
+}
+
+/// How doubtful the detector of choice finds a member, as of the last input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Level {
+    pub detector: Detector,
+    /// phi, or periods without a rise of the counter.
+    pub level: f64,
+    /// The level at which this node accuses.
+    pub threshold: f64,
+    pub silence: Duration,
 }
 
 impl<'a> View<'a> {
@@ -130,6 +141,19 @@ impl<'a> View<'a> {
         Some(Contact {
             last_heard: self.node.table.last_heard(slot),
             rtt: self.node.table.rtt(slot).map(|(mean, _)| mean),
+        })
+    }
+
+    /// The suspicion level of a live member; `None` where probes judge it: under SWIM always, else
+    /// until its first heartbeat.
+    pub fn level(&self, id: NodeId) -> Option<Level> {
+        let (node, now) = (self.node, self.node.pulse.now);
+        let slot = node.table.find(id)?;
+        Some(Level {
+            detector: node.config.detector,
+            level: node.level(slot, now)?,
+            threshold: node.pulse.beats.threshold(),
+            silence: node.silence(slot, now),
         })
     }
 

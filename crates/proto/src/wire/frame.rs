@@ -18,6 +18,7 @@ pub mod kind {
     pub const ADVERT: u8 = 19;
     pub const EVENT: u8 = 20;
     pub const NAME_CLAIM: u8 = 21;
+    pub const HEARTBEATS: u8 = 22;
     // Requests and their responses, on streams.
     pub const JOIN: u8 = 32;
     pub const JOIN_REFUSED: u8 = 33;
