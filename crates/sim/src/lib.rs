@@ -27,6 +27,7 @@
 //! | [`epidemic`] | the bare epidemic, without packets, for 10^3 to 10^8 nodes |
 //! | [`paper`] | which published tables are reproduced, and their bars |
 //! | [`question`] | the experiments that answer the articles' questions |
+//! | [`plan`] | what is promised of an update before it is sent |
 //! | [`report`] | how results are drawn |
 //! | [`work`] | how independent runs share the cores |
 //! | [`setting`] | how the settings of the protocol are written |
@@ -46,6 +47,7 @@ mod host;
 pub mod network;
 pub mod observe;
 pub mod paper;
+pub mod plan;
 pub mod question;
 mod queue;
 pub mod region;
