@@ -60,7 +60,7 @@ fn run(args: args::Args) -> Result<(), Failure> {
         Command::Tags(flags) => cmd::tags::run(&agent?, &flags),
         Command::Event(flags) => cmd::event::run(&agent?, &flags),
         Command::Monitor(flags) => cmd::monitor::run(&agent?, &flags),
-        Command::Plan(flags) => cmd::plan::run(&flags),
+        Command::Plan(flags) => cmd::plan::run(agent, &flags),
         Command::Advise(flags) => cmd::advise::run(&flags),
         Command::Sim(command) => cmd::sim::run(command),
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -11,7 +12,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use serde_json::json;
-use tidings::{Contact, Evidence, Level, Member, NodeId};
+use tidings::{Config, Contact, Evidence, Level, Member, NodeId};
 
 use super::query::Query;
 use super::{App, Fault, body_within, json, millis};
@@ -183,6 +184,8 @@ pub(super) async fn status(State(app): State<Arc<App>>, query: Query) -> Result<
                     "state": format!("{state:032x}"),
                 },
                 "spread_ms": millis(view.spread_time()),
+                "timers": timers(view.config()),
+                "rtt": round_trips(view.round_trips().collect()),
                 "local_health": view.local_health(),
                 "rumours_waiting": view.rumours_waiting(),
                 "seeds": seeds,
@@ -207,6 +210,29 @@ pub(super) async fn status(State(app): State<Arc<App>>, query: Query) -> Result<
     status["alarms"] = json!(app.journal.alarms());
     status["resident_bytes"] = json!(os::usage().resident_bytes);
     json(&status, query.pretty())
+}
+
+/// What `tidings plan --agent` needs to know.
+fn timers(config: &Config) -> serde_json::Value {
+    json!({
+        "tick_ms": millis(config.tick),
+        "batch_ms": millis(config.batch),
+        "fanout": config.fanout,
+        "eager_fanout": config.eager_fanout,
+        "transmit_factor": config.transmit_factor,
+        "probe_period_ms": millis(config.probe_period),
+        "probe_timeout_ms": millis(config.probe_timeout),
+        "rumours": config.rumours,
+        "anti_entropy": config.anti_entropy,
+        "detector": config.detector.to_string(),
+    })
+}
+
+/// The median does not mind members that are far away, or slow just now.
+fn round_trips(mut measured: Vec<Duration>) -> serde_json::Value {
+    measured.sort_unstable();
+    let median = measured.get(measured.len() / 2).copied();
+    json!({ "members": measured.len(), "median_ms": median.map(millis) })
 }
 
 /// Counters of what was not taken.

@@ -157,6 +157,12 @@ impl<'a> View<'a> {
         })
     }
 
+    /// Smoothed round trips to live members that were measured, in no particular order.
+    pub fn round_trips(&self) -> impl Iterator<Item = Duration> + 'a {
+        let table = &self.node.table;
+        table.live().iter().filter_map(|&slot| table.rtt(slot).map(|(mean, _)| mean))
+    }
+
     /// A live entry or a delete.
     pub fn entry(&self, keyspace: &str, key: &[u8]) -> Option<EntryView> {
         self.node.store.find(keyspace, key).map(entry_view)

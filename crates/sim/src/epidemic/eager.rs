@@ -13,6 +13,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use tidings_proto::base::rng::Rng;
+use tidings_proto::config::Detector;
 use tidings_proto::{Config, flow};
 
 use super::LOSS_MAX;
@@ -97,6 +98,10 @@ impl Cluster<'_> {
         if !config.anti_entropy {
             let why = "rumours alone miss somebody now and then, for ever";
             return Err(format!("anti_entropy false: expected true; {why}"));
+        }
+        if config.detector != Detector::Swim {
+            let why = "probes carry the news, and heartbeats are not modelled";
+            return Err(format!("detector {}: expected swim; {why}", config.detector));
         }
         config.check().map_err(|error| error.to_string())
     }
