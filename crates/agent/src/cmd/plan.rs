@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 use tidings_proto::Config;
+use tidings_proto::config::Detector;
 use tidings_sim::epidemic::eager::Cluster;
 use tidings_sim::epidemic::{FANOUT_MAX, LOSS_MAX, Mode, NODES_MAX, Setting};
 use tidings_sim::plan::{
@@ -191,7 +192,7 @@ fn reported(status: &Value) -> Result<Source, Failure> {
         probe_timeout: millis("/timers/probe_timeout_ms")?,
         rumours: switch("/timers/rumours"),
         anti_entropy: switch("/timers/anti_entropy"),
-        detector: detector.parse().unwrap_or_default(),
+        detector: detector.parse().unwrap_or(Detector::Swim),
         ..Config::lan()
     };
     // Until something was measured, the profile's network.

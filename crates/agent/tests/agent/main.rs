@@ -12,6 +12,7 @@ mod life;
 mod misuse;
 #[cfg(target_os = "linux")]
 mod network;
+mod plan;
 mod review;
 mod sim_epidemic;
 mod sim_paper;
