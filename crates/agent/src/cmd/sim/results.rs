@@ -1,6 +1,7 @@
 //! Decides what `tidings sim results` writes: a page with charts for each paper, one for the
 //! questions, and the index. Equal seeds write equal pages.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,14 +40,15 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
         let expected = known.join(", ");
         return Err(Failure::Misuse(format!("--only {only:?}: expected one of {expected}")));
     }
+    let mut pictures = BTreeSet::new();
     let wanted = |name: &str| flags.only.as_deref().is_none_or(|only| only == name);
     for paper in PAPERS.iter().filter(|p| wanted(p.name)) {
         let found = flags.worked(paper.name, &paper.run)?;
-        write_charts(&flags.out, &found)?;
+        draw(&flags.out, &found, &mut pictures)?;
         write(&page(&flags.out, paper.name), &paper_page(paper, &found))?;
     }
-    if wanted(QUESTIONS_PAGE) {
-        let text = questions_page(flags)?;
+    if wanted(QUESTIONS_PAGE) && !QUESTIONS.is_empty() {
+        let text = questions_page(flags, &mut pictures)?;
         write(&page(&flags.out, QUESTIONS_PAGE), &text)?;
     }
     write(&page(&flags.out, "README"), &index(&flags.out))
@@ -63,6 +65,15 @@ impl Flags {
         let (passed, of) = found.passes();
         print_line(&format!("{name}: {passed} of {of} in {:.1} s", begun.elapsed().as_secs_f64()))?;
         Ok(found)
+    }
+}
+
+/// Writes the charts; two of one name would show the wrong one on a page.
+fn draw(out: &Path, found: &Table, pictures: &mut BTreeSet<PathBuf>) -> Result<(), Failure> {
+    let again = write_charts(out, found)?.into_iter().find(|path| !pictures.insert(path.clone()));
+    match again {
+        None => Ok(()),
+        Some(path) => Err(Failure::Failed(format!("{}: drawn twice", path.display()))),
     }
 }
 
@@ -85,12 +96,12 @@ fn paper_page(paper: &Paper, found: &Table) -> String {
 }
 
 /// All questions, each with its experiment.
-fn questions_page(flags: &Flags) -> Result<String, Failure> {
+fn questions_page(flags: &Flags, pictures: &mut BTreeSet<PathBuf>) -> Result<String, Failure> {
     let (mut body, mut passed, mut of) = (String::new(), 0, 0);
     for question in QUESTIONS {
         let number = question.number;
         let found = flags.worked(&format!("question {number}"), &question.run)?;
-        write_charts(&flags.out, &found)?;
+        draw(&flags.out, &found, pictures)?;
         let (p, o) = found.passes();
         (passed, of) = (passed + p, of + o);
         let _ = write!(
