@@ -2,6 +2,7 @@
 //! published figures agree; edges; loss; fanout.
 
 use tidings_sim::epidemic::{Mode, Setting, Spread, chain};
+use tidings_sim::setup::soak;
 use tidings_sim::work::Work;
 
 fn setting(mode: Mode, nodes: u64, fanout: u32, loss: f64) -> Setting {
@@ -43,4 +44,18 @@ fn a_setting_that_cannot_be_is_refused_by_name() {
     let lost = "loss 1: expected 0 to 0.99; at 1 nothing ever arrives";
     assert_eq!(refused(Setting { loss: 1.0, ..good }), lost);
     assert!(Setting { loss: f64::NAN, ..good }.check().is_err());
+}
+
+/// Bars that a paper's reproduction misses, in words.
+fn missed(name: &str, work: &Work<'_>) -> Vec<String> {
+    let table = (tidings_sim::paper::find(name).expect("listed").run)(work);
+    assert!(table.rows.len() > 5 && !table.charts.is_empty(), "{name} shows something");
+    table.rows.iter().filter(|r| r.pass() == Some(false)).map(|r| format!("{r:?}")).collect()
+}
+
+/// All cells, longer runs: SOAK=1.
+#[test]
+fn rounds_until_all_know_are_the_published_ones() {
+    let missed = missed("rounds", &Work { quick: !soak(), ..Work::quiet(1) });
+    assert!(missed.is_empty(), "{missed:#?}");
 }

@@ -1,6 +1,7 @@
 //! Decides which published tables are reproduced, and what a row of such a table is: the paper's
 //! value beside ours, with a bar that it meets or misses.
 
+pub mod rounds;
 pub mod scuttlebutt;
 pub mod swim_detection;
 pub mod swim_load;
@@ -20,6 +21,12 @@ pub struct Paper {
 
 /// All papers, in the order in which they are listed.
 pub const PAPERS: &[Paper] = &[
+    Paper {
+        name: "rounds",
+        about: "rounds until all know, by mode, fanout, loss and size",
+        source: "Frieze, Grimmett 1985; Pittel 1987; exact simulations",
+        run: rounds::run,
+    },
     Paper {
         name: "swim-load",
         about: "datagrams per member and period at rest",
