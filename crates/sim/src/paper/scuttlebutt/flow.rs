@@ -15,22 +15,22 @@ const HEADROOM: f64 = 2.0;
 
 /// One participant's own limit and the bucket that enforces it.
 #[derive(Clone, Copy, Debug)]
-pub struct Limit {
+pub(super) struct Limit {
     /// Updates per second that it may do.
-    pub rate: f64,
+    pub(super) rate: f64,
     /// Updates per second that it would like to do.
-    pub wanted: f64,
+    pub(super) wanted: f64,
     tokens: f64,
     filled_at: f64,
 }
 
 impl Limit {
-    pub fn new(rate: f64, wanted: f64) -> Limit {
+    pub(super) fn new(rate: f64, wanted: f64) -> Limit {
         Limit { rate, wanted, tokens: 1.0, filled_at: 0.0 }
     }
 
     /// Whether one update may be done now (seconds); takes its token.
-    pub fn admits(&mut self, now: f64) -> bool {
+    pub(super) fn admits(&mut self, now: f64) -> bool {
         let depth = (self.rate * BURST_SECONDS).max(1.0);
         self.tokens = (self.tokens + self.rate * (now - self.filled_at)).min(depth);
         self.filled_at = now;
@@ -40,7 +40,7 @@ impl Limit {
     }
 
     /// After an exchange.
-    pub fn adapt(&mut self, own_fit: bool) {
+    pub(super) fn adapt(&mut self, own_fit: bool) {
         if !own_fit {
             self.rate = (self.rate * DECREASE).max(FLOOR);
         } else if self.rate < self.wanted * HEADROOM {
@@ -50,7 +50,7 @@ impl Limit {
 }
 
 /// Two peers divide what they may do together: who wants less than half gives the rest away.
-pub fn share(a: &mut Limit, b: &mut Limit) {
+pub(super) fn share(a: &mut Limit, b: &mut Limit) {
     let sum = a.rate + b.rate;
     let spare = sum - a.wanted - b.wanted;
     a.rate = match spare >= 0.0 {
@@ -63,7 +63,7 @@ pub fn share(a: &mut Limit, b: &mut Limit) {
 }
 
 /// Jain's index of fairness: 1 when all get the same, 1/n when one gets all.
-pub fn fairness(shares: &[f64]) -> f64 {
+pub(super) fn fairness(shares: &[f64]) -> f64 {
     let (sum, squares) = shares.iter().fold((0.0, 0.0), |(s, q), x| (s + x, q + x * x));
     sum * sum / (shares.len() as f64 * squares)
 }

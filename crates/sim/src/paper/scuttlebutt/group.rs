@@ -5,7 +5,7 @@ use tidings_proto::base::rng::Rng;
 
 /// Which deltas go first when not all fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub(super) enum Order {
     /// Compared key by key: the oldest updates first.
     PreciseOldest,
     /// Compared key by key: the newest updates first.
@@ -17,10 +17,10 @@ pub enum Order {
 }
 
 impl Order {
-    pub const ALL: [Order; 4] =
+    pub(super) const ALL: [Order; 4] =
         [Order::PreciseOldest, Order::PreciseNewest, Order::Breadth, Order::Depth];
 
-    pub fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Order::PreciseOldest => "precise-oldest",
             Order::PreciseNewest => "precise-newest",
@@ -30,14 +30,14 @@ impl Order {
     }
 
     /// Deltas of one origin go in the order of their versions, so that a highest version says all.
-    pub fn is_gap_free(self) -> bool {
+    pub(super) fn is_gap_free(self) -> bool {
         matches!(self, Order::Breadth | Order::Depth)
     }
 }
 
 /// One key's latest value, by its version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Delta {
+pub(super) struct Delta {
     origin: usize,
     key: usize,
     version: u32,
@@ -45,15 +45,15 @@ pub struct Delta {
 
 /// What one participant sends another in one exchange.
 #[derive(Clone, Debug, Default)]
-pub struct Message {
-    pub deltas: Vec<Delta>,
+pub(super) struct Message {
+    pub(super) deltas: Vec<Delta>,
     /// False: some update of the sender itself did not fit.
-    pub own_fit: bool,
+    pub(super) own_fit: bool,
 }
 
 /// All participants and what each holds of every origin's keys.
 #[derive(Clone, Debug)]
-pub struct Group {
+pub(super) struct Group {
     participants: usize,
     keys: usize,
     /// Version by holder, origin, key; 0: never updated.
@@ -65,7 +65,7 @@ pub struct Group {
 }
 
 impl Group {
-    pub fn new(participants: usize, keys: usize) -> Group {
+    pub(super) fn new(participants: usize, keys: usize) -> Group {
         Group {
             participants,
             keys,
@@ -76,13 +76,13 @@ impl Group {
     }
 
     /// A participant changes one of its own keys.
-    pub fn update(&mut self, origin: usize, key: usize, at: f64) {
+    pub(super) fn update(&mut self, origin: usize, key: usize, at: f64) {
         self.updates[origin].push((key, at));
         let delta = Delta { origin, key, version: self.updates[origin].len() as u32 };
         self.apply(origin, &[delta]);
     }
 
-    pub fn apply(&mut self, holder: usize, deltas: &[Delta]) {
+    pub(super) fn apply(&mut self, holder: usize, deltas: &[Delta]) {
         for d in deltas {
             let row = holder * self.participants + d.origin;
             let held = &mut self.held[row * self.keys + d.key];
@@ -92,7 +92,7 @@ impl Group {
     }
 
     /// At most `most` deltas that `from` holds and `to` lacks.
-    pub fn message(
+    pub(super) fn message(
         &self,
         from: usize,
         to: usize,
@@ -170,7 +170,7 @@ impl Group {
 
     /// Keys of which a holder lacks the latest value, and for how long it has lacked something
     /// of them at most, in seconds.
-    pub fn staleness(&self, holder: usize, now: f64) -> (usize, f64) {
+    pub(super) fn staleness(&self, holder: usize, now: f64) -> (usize, f64) {
         let (mut entries, mut longest) = (0, 0.0f64);
         for origin in 0..self.participants {
             if self.row(holder, origin) == self.row(origin, origin) {
@@ -186,13 +186,13 @@ impl Group {
         (entries, longest)
     }
 
-    pub fn all_equal(&self) -> bool {
+    pub(super) fn all_equal(&self) -> bool {
         self.pairs().all(|(holder, origin)| self.row(holder, origin) == self.row(origin, origin))
     }
 
     /// How often invariant C is broken: a holder claims a version of an origin and lacks a key
     /// that the origin holds at or below it.
-    pub fn gaps(&self) -> usize {
+    pub(super) fn gaps(&self) -> usize {
         let lacks = |(holder, origin): (usize, usize)| {
             if self.row(holder, origin) == self.row(origin, origin) {
                 return 0;
@@ -211,7 +211,7 @@ impl Group {
 
     /// A digest as it is sent: a hash of the list of origins, then one highest version (LEB128)
     /// for each in the order of that list, which both sides hold as their membership.
-    pub fn digest_bytes(&self, holder: usize) -> usize {
+    pub(super) fn digest_bytes(&self, holder: usize) -> usize {
         const LIST_HASH: usize = 8;
         let start = holder * self.participants;
         let versions = &self.highest[start..start + self.participants];
