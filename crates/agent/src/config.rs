@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use tidings_proto::Config;
 use tidings_proto::limits::NAME_BYTES_MAX;
@@ -528,6 +527,8 @@ pub(crate) fn contact(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn given(key: &str, text: &str) -> Given {

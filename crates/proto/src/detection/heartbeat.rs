@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::message::Beat;
-use super::phi::Window;
+use super::phi::{Estimate, Window};
 use crate::base::time::Time;
 use crate::config::{Config, Detector};
 use crate::membership::table::{ME, Slot};
@@ -68,7 +68,14 @@ struct Place {
     alive: Time,
     before: Slot,
     after: Slot,
-    window: Option<Box<Window>>,
+    arrivals: Option<Arrivals>,
+}
+
+/// What phi is estimated from, and the estimate at hand, where it is asked for far more often.
+#[derive(Debug)]
+struct Arrivals {
+    window: Box<Window>,
+    estimate: Estimate,
 }
 
 impl Heartbeats {
@@ -134,9 +141,10 @@ impl Heartbeats {
         // What this node slept through, and what it waited for in doubt, is no sample of the way.
         if place.rose >= listening_since
             && !place.doubted
-            && let Some(window) = &mut place.window
+            && let Some(arrivals) = &mut place.arrivals
         {
-            window.add(now.since(place.rose), sends);
+            arrivals.window.add(now.since(place.rose), sends);
+            arrivals.estimate = arrivals.window.estimate();
         }
         (place.count, place.ahead, place.rose) = (beat.count, 0, now);
         self.freshen(slot);
@@ -177,8 +185,23 @@ impl Heartbeats {
         let Detector::Phi(form) = self.detector else {
             return elapsed / self.period.as_secs_f64();
         };
-        let window = self.places.get(slot as usize).and_then(|p| p.window.as_ref());
-        window.map_or(0.0, |w| w.estimate().phi(form, elapsed, self.pause, self.min_deviation))
+        let place = self.places.get(slot as usize);
+        let estimate = place.and_then(|p| p.arrivals.as_ref()).map(|a| a.estimate);
+        estimate.map_or(0.0, |e| e.phi(form, elapsed, self.pause, self.min_deviation))
+    }
+
+    /// Whether this silence is doubt; for nearly all members without a logarithm.
+    pub fn is_doubt(&self, slot: Slot, silence: Duration) -> bool {
+        if let Detector::Phi(form) = self.detector
+            && let Some(Some(arrivals)) = self.places.get(slot as usize).map(|p| &p.arrivals)
+        {
+            let (elapsed, least) = (silence.as_secs_f64(), self.min_deviation);
+            let estimate = &arrivals.estimate;
+            if estimate.is_surely_below(self.threshold, form, elapsed, self.pause, least) {
+                return false;
+            }
+        }
+        self.level(slot, silence) >= self.threshold()
     }
 
     /// The level at which this node doubts.
@@ -235,11 +258,14 @@ impl Heartbeats {
 
     fn start(&mut self, slot: Slot, beat: &Beat, now: Time) {
         let phi = matches!(self.detector, Detector::Phi(_));
-        let window = phi.then(|| Box::new(Window::new(self.window, self.period)));
+        let arrivals = phi.then(|| {
+            let window = Box::new(Window::new(self.window, self.period));
+            Arrivals { estimate: window.estimate(), window }
+        });
         let place = &mut self.places[slot as usize];
         (place.generation, place.count, place.ahead) = (beat.generation, beat.count, 0);
         (place.beats, place.rose, place.alive) = (true, now, now);
-        place.window = window;
+        place.arrivals = arrivals;
         self.freshen(slot);
     }
 
@@ -286,7 +312,7 @@ impl Place {
             alive: Time::ZERO,
             before: NOBODY,
             after: NOBODY,
-            window: None,
+            arrivals: None,
         }
     }
 

@@ -143,6 +143,28 @@ impl Estimate {
         }
     }
 
+    /// A cheap answer to "is phi below this threshold?" that is never wrongly yes: without a
+    /// logarithm it settles nearly all cases.
+    pub fn is_surely_below(
+        &self,
+        threshold: f64,
+        form: PhiForm,
+        elapsed: f64,
+        pause: f64,
+        min_deviation: f64,
+    ) -> bool {
+        match form {
+            PhiForm::LossAware => {
+                let reach = elapsed - pause + SURE * self.deviation.max(min_deviation);
+                let losses = (reach / self.period).floor().max(0.0);
+                -self.ln_loss * losses < threshold * LN_10
+            }
+            // At the mean itself both are log10 2.
+            PhiForm::Normal | PhiForm::Akka => threshold > 0.302 && elapsed < self.mean + pause,
+            PhiForm::Exponential => false,
+        }
+    }
+
     /// The wait after which phi reaches `threshold`: what a crash costs. To a thousandth of the
     /// mean interval.
     pub fn wait(&self, form: PhiForm, threshold: f64, pause: f64, min_deviation: f64) -> f64 {
@@ -408,6 +430,26 @@ mod tests {
         }
         let cassandra = first.wait(PhiForm::Exponential, 8.0, 0.0, 0.1) / first.mean();
         assert!((cassandra - 18.42).abs() < 2e-3, "PAPERS 4: 18.42 intervals, not {cassandra}");
+    }
+
+    #[test]
+    fn what_is_surely_below_is_below() {
+        let mut settled = 0;
+        for form in [PhiForm::LossAware, PhiForm::Normal, PhiForm::Akka] {
+            for (deviation, loss) in [(0.01, 0.001), (0.1, 0.05), (0.6, 0.3)] {
+                let estimate = Estimate::new(1.0, deviation, loss);
+                for step in 0..2_000 {
+                    let t = f64::from(step) * 0.01;
+                    for threshold in [0.31, 1.0, 8.0] {
+                        let phi = estimate.phi(form, t, 0.3, 0.02);
+                        let below = estimate.is_surely_below(threshold, form, t, 0.3, 0.02);
+                        assert!(!below || phi < threshold + 1e-9, "{form:?} {t}: {phi}");
+                        settled += i32::from(below);
+                    }
+                }
+            }
+        }
+        assert!(settled > 4_000, "{settled}");
     }
 
     /// A measurement, not a bar: it depends on the machine (PAPERS 4 asks for 100 ns in release).

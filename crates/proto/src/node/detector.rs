@@ -182,9 +182,10 @@ impl Node {
         silent.clear();
         let beats = &self.pulse.beats;
         silent.extend(self.table.live().iter().copied().filter(|&slot| {
-            // No form doubts before a period is over, so most need no logarithm.
-            self.silence(slot, now.mono) >= self.config.probe_period
-                && self.level(slot, now.mono).is_some_and(|level| level >= beats.threshold())
+            let silence = self.silence(slot, now.mono);
+            silence >= self.config.probe_period
+                && beats.beats(slot, self.table.id(slot).short())
+                && beats.is_doubt(slot, silence)
         }));
         for &slot in &silent {
             // Said again while it lasts: membership may have let the member off meanwhile.
