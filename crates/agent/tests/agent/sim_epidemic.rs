@@ -52,6 +52,25 @@ fn an_epidemic_of_a_hundred_million_and_what_gossip_is_compared_with() {
 }
 
 #[test]
+fn a_rumour_in_json_is_the_published_row() {
+    let flags = ["--mode", "push", "--interest", "feedback", "--stop", "counter", "-k", "2"];
+    let more = ["--nodes", "1000", "--runs", "300", "--seed", "3"];
+    let found = json("rumor", &[&flags[..], &more].concat());
+    for (name, published) in [("residue", 0.0368), ("traffic", 3.3), ("t_last", 16.96)] {
+        let se = number(&found, &format!("{name}_se"));
+        let off = (number(&found, name) - published) / se;
+        assert!(se > 0.0 && off.abs() < 4.0, "{name}: {off} standard errors in {found}");
+    }
+    assert!(number(&found, "t_ave") < 11.0 && number(&found, "t_ave_se") > 0.0);
+    let limited = json("rumor", &[&more[..], &["--connection-limit", "1", "-k", "2"]].concat());
+    assert!(number(&limited, "residue") < 0.025, "{limited}");
+    let least = json("rumor", &[&more[..], &["--mode", "push-pull", "--minimize"]].concat());
+    assert_eq!((number(&least, "residue"), number(&least, "complete")), (0.0, 1.0));
+    let text = String::from_utf8(run(&["sim", "rumor", "--runs", "10"]).stdout).unwrap();
+    assert!(text.contains("residue") && text.contains("10 runs"), "{text}");
+}
+
+#[test]
 fn people_get_a_table_and_a_curve() {
     let output = run(&["sim", "epidemic", "--nodes", "100", "--fanout", "99"]);
     let text = String::from_utf8(output.stdout).unwrap();
@@ -79,6 +98,14 @@ fn what_cannot_be_is_named() {
             &["epidemic", "--timers", "jittered", "--level", "chain"],
             &["--level chain: expected node or auto"],
         ),
+        (&["rumor", "-k", "0"], &["'-k <K>'", "0 is not in 1..=1000"]),
+        (&["rumor", "--nodes", "1"], &["--nodes", "1 is not in 2..=1000000"]),
+        (&["rumor", "--mode", "both"], &["--mode", "'both'", "expected push, pull or push-pull"]),
+        (&["rumor", "--interest", "some"], &["--interest", "'some'", "expected feedback or blind"]),
+        (&["rumor", "--stop", "never"], &["--stop", "'never'", "expected counter or coin"]),
+        (&["rumor", "--connection-limit", "0"], &["--connection-limit", "0 is not in 1.."]),
+        (&["rumor", "--hunt", "2"], &["--connection-limit"]),
+        (&["rumor", "--minimize"], &["--minimize: expected mode push-pull, interest feedback"]),
     ];
     for (args, expected) in table {
         let line = one_line_failure(&run(&[&["sim"], *args].concat()), 2);

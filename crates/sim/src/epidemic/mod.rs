@@ -8,6 +8,7 @@ pub mod draw;
 pub mod eager;
 pub mod jittered;
 pub mod rounds;
+pub mod rumor;
 
 use tidings_proto::base::rng::Rng;
 
