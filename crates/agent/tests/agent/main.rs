@@ -1,6 +1,7 @@
 //! Decides what the binary promises to scripts and clients: every test runs the real program on
 //! free ports of loopback.
 
+mod advise;
 mod cli;
 mod cluster;
 #[cfg(target_os = "linux")]
