@@ -7,7 +7,7 @@ use tidings_proto::anti_entropy::digest::{
 use tidings_proto::base::hash::HashKey;
 use tidings_proto::base::time::Time;
 use tidings_proto::detection::message::{
-    Accusation, Ack, Ping, PingReq, decode_answer, put_accusation, put_answer,
+    Accusation, Ack, Beats, Ping, PingReq, decode_answer, put_accusation, put_answer,
 };
 use tidings_proto::dissemination::events::StoredEvent;
 use tidings_proto::membership::facts::Facts;
@@ -111,6 +111,15 @@ pub fn probe(data: &[u8]) {
     if let Ok(seq) = decode_answer(data) {
         assert_eq!(decode_answer(&body(|out| put_answer(out, kind::NACK, seq))), Ok(seq));
     }
+}
+
+pub fn heartbeats(data: &[u8]) {
+    let read: Vec<_> = Beats::new(data).flatten().collect();
+    let mut again = Vec::new();
+    read.iter().for_each(|beat| beat.put(&mut again));
+    assert!(again.len() <= data.len(), "ours is the shortest form");
+    let reread: Result<Vec<_>, _> = Beats::new(&again).collect();
+    assert_eq!(reread, Ok(read));
 }
 
 pub fn entry(data: &[u8]) {

@@ -22,13 +22,14 @@ const fn target(name: &'static str, run: fn(&[u8]), samples: fn() -> Vec<Vec<u8>
     Target { name, run, samples }
 }
 
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     target("packet", decoders::packet, samples::packets),
     target("frames", decoders::frames, samples::frames),
     target("facts", decoders::facts, samples::facts),
     target("member", decoders::member, samples::members),
     target("accusation", decoders::accusation, samples::accusations),
     target("probe", decoders::probe, samples::probes),
+    target("heartbeats", decoders::heartbeats, samples::heartbeats),
     target("entry", decoders::entry, samples::entries),
     target("advert", decoders::advert, samples::adverts),
     target("event", decoders::event, samples::events),

@@ -10,7 +10,10 @@ use tidings_proto::anti_entropy::digest::{
     DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors,
 };
 use tidings_proto::base::clocks::{Dot, Hlc};
-use tidings_proto::detection::message::{Ack, Ping, PingReq, Prints, put_accusation, put_answer};
+use tidings_proto::config::{Detector, PhiForm};
+use tidings_proto::detection::message::{
+    Ack, Beat, Ping, PingReq, Prints, put_accusation, put_answer,
+};
 use tidings_proto::dissemination::events::StoredEvent;
 use tidings_proto::io::{
     Command, CommandId, Input, Outbox, Output, RequestError, RequestId, Stats,
@@ -56,8 +59,11 @@ pub mod op {
     pub const COUNT: u8 = 14; // one more: WAIT is the most frequent
 }
 
-/// Bytes of a first step that starts a node without disk or past, but with peers.
+/// Bytes of a first step that starts a node without disk or past, but with peers; and that it goes
+/// by heartbeats, or by phi.
 pub const FRESH_WITH_PEERS: u8 = 2;
+pub const BY_HEARTBEATS: u8 = 2 << 3;
+pub const BY_PHI: u8 = 3 << 3;
 
 pub fn id(n: usize) -> NodeId {
     NodeId::from_u128((n as u128 + 1) << 96 | 7)
@@ -108,8 +114,15 @@ impl Scene {
     fn new(choices: &mut Choices<'_>) -> Scene {
         let start = choices.byte();
         let (durable, known, past) = (start & 1 != 0, start & 2 != 0, start & 4 != 0);
+        let detector = match start >> 3 & 3 {
+            0 | 1 => Detector::Swim,
+            2 => Detector::Heartbeat,
+            _ => Detector::Phi(PhiForm::LossAware),
+        };
         let config = Config {
             cluster: CLUSTER.to_owned(),
+            detector,
+            phi_window: 16,
             durable,
             forget_after: Duration::from_secs(10),
             event_window: Duration::from_secs(20),
@@ -366,7 +379,7 @@ fn frames(choices: &mut Choices<'_>) -> Vec<u8> {
 }
 
 fn frame(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
-    match choices.below(20) {
+    match choices.below(21) {
         0 => ping(choices).put(out),
         1 => ack(choices).put(out),
         2 => ping_req(choices).put(out),
@@ -404,11 +417,23 @@ fn frame(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
             closed: (choices.below(3) > 0).then(|| (vectors(choices), choices.u64())),
         }
         .put(out),
+        19 => put_frame(out, kind::HEARTBEATS, |out| {
+            for _ in 0..choices.below(8) {
+                beat(choices).put(out);
+            }
+        }),
         _ => {
             let frame = [kind::FETCH, kind::VECTOR_REQUEST, kind::MEMBER_PUSH, choices.byte()];
             put_frame(out, frame[choices.below(4)], |out| out.extend_from_slice(choices.bytes()));
         }
     }
+}
+
+/// Mostly of this start or the last, and mostly counting on.
+fn beat(choices: &mut Choices<'_>) -> Beat {
+    let member = id(choices.below(CAST)).short();
+    let count = if choices.below(4) == 0 { choices.seq() } else { choices.byte().into() };
+    Beat { member, generation: choices.below(3) as u64, count }
 }
 
 fn ping(choices: &mut Choices<'_>) -> Ping {

@@ -10,7 +10,9 @@ use tidings_proto::anti_entropy::digest::{
 use tidings_proto::base::clocks::{Dot, Hlc, VersionVector};
 use tidings_proto::base::rng::Rng;
 use tidings_proto::base::time::Time;
-use tidings_proto::detection::message::{Ack, Ping, PingReq, Prints, put_accusation, put_answer};
+use tidings_proto::detection::message::{
+    Ack, Beat, Ping, PingReq, Prints, put_accusation, put_answer,
+};
 use tidings_proto::dissemination::events::StoredEvent;
 use tidings_proto::membership::facts::Facts;
 use tidings_proto::membership::record::{
@@ -23,7 +25,7 @@ use tidings_proto::wire::frame::{kind, put_frame};
 use tidings_proto::wire::packet;
 
 use super::decoders::{body, key};
-use super::machine::{FRESH_WITH_PEERS, addr, id, op};
+use super::machine::{BY_HEARTBEATS, BY_PHI, FRESH_WITH_PEERS, addr, id, op};
 
 type Samples = Vec<Vec<u8>>;
 
@@ -47,6 +49,7 @@ pub fn frames() -> Samples {
         (kind::PING, probes()),
         (kind::MEMBER, members()),
         (kind::ACCUSATION, accusations()),
+        (kind::HEARTBEATS, heartbeats()),
         (kind::ENTRY, entries()),
         (kind::EVENT, events()),
         (200, vec![vec![1; 300]]),
@@ -120,6 +123,21 @@ pub fn probes() -> Samples {
         body(|out| request(1).put(out)),
         body(|out| PingReq { addr: "[::1]:1".parse().expect("an address"), ..request(2) }.put(out)),
         body(|out| put_answer(out, kind::NACK, 3)),
+    ]
+}
+
+pub fn heartbeats() -> Samples {
+    let beat = |n: usize, generation, count| Beat { member: id(n).short(), generation, count };
+    let list = |beats: &[Beat]| {
+        let mut out = Vec::new();
+        beats.iter().for_each(|beat| beat.put(&mut out));
+        out
+    };
+    vec![
+        list(&[beat(1, 1, 1)]),
+        list(&[beat(1, 1, 2), beat(2, 1025, 300), beat(3, 1, 1 << 20)]),
+        list(&[beat(1, SEQ_MAX - 1, SEQ_MAX - 1)]),
+        list(&(0..70).map(|n| beat(n % 7, 1, n as u64)).collect::<Vec<_>>()),
     ]
 }
 
@@ -269,6 +287,25 @@ pub fn nodes() -> Samples {
         }
         all.push(script);
     }
+    for detector in [BY_HEARTBEATS, BY_PHI] {
+        let mut script = vec![FRESH_WITH_PEERS | detector];
+        for count in 1..60u64 {
+            let mut frame = Vec::new();
+            let beat = |n: usize| Beat { member: id(n).short(), generation: 1, count };
+            put_frame(&mut frame, kind::HEARTBEATS, |out| {
+                beat(1).put(out);
+                // One falls silent, one is lied about.
+                if count < 20 {
+                    beat(2).put(out);
+                }
+                Beat { count: count << (count / 8), ..beat(3) }.put(out);
+            });
+            script.extend_from_slice(&[op::DATAGRAM, 1, 1, 0]);
+            put_long(&mut script, &frame);
+            script.extend_from_slice(&[op::SLEEP, 100]);
+        }
+        all.push(script);
+    }
     for disk in disks() {
         let mut script = vec![1 | 4];
         put_long(&mut script, &disk);
@@ -291,7 +328,7 @@ pub fn nodes() -> Samples {
     }
     let mut rng = Rng::from_u64(20);
     for n in 0..32u8 {
-        let mut script = vec![n % 8];
+        let mut script = vec![n];
         for _ in 0..400 + rng.below(1600) {
             script.push(rng.below(256) as u8);
         }

@@ -13,7 +13,8 @@ use tidings_proto::anti_entropy::digest::{
 use tidings_proto::base::clocks::{Dot, Hlc};
 use tidings_proto::base::hash::HashKey;
 use tidings_proto::base::rng::Rng;
-use tidings_proto::detection::message::{Ack, Ping, PingReq, Prints, put_accusation};
+use tidings_proto::config::{Detector, PhiForm};
+use tidings_proto::detection::message::{Ack, Beat, Ping, PingReq, Prints, put_accusation};
 use tidings_proto::dissemination::events::StoredEvent;
 use tidings_proto::io::{
     Command, CommandId, Input, Outbox, Output, RequestError, RequestId, Stats,
@@ -422,6 +423,7 @@ fn huge_counts_allocate_nothing() {
         kind::ENTRY,
         kind::EVENT,
         kind::ADVERT,
+        kind::HEARTBEATS,
     ];
     for frame in lists {
         for huge in [99_999, u64::from(u32::MAX), u64::MAX] {
@@ -605,6 +607,81 @@ fn a_flood_of_ping_requests_stops_no_probe() {
     let helped = rig.stats().probes_sent as usize;
     let rounds = periods / 2 + 1;
     assert!(helped <= PROBES_MAX * rounds, "{helped} probes on behalf of others in {periods} s");
+}
+
+/// A frame of counters, as peer 1 tells them.
+fn counters(beats: impl IntoIterator<Item = (usize, u64)>) -> Vec<u8> {
+    from_peer(|out| {
+        put_frame(out, kind::HEARTBEATS, |out| {
+            for (n, count) in beats {
+                Beat { member: id(n).short(), generation: 1, count }.put(out);
+            }
+        });
+    })
+}
+
+fn beating(detector: Detector) -> Rig {
+    Rig::with(Config { local_health_max: 0, detector, ..Config::lan() })
+}
+
+#[test]
+fn a_flood_of_heartbeats_ends_at_the_limit_and_stops_no_probe() {
+    for detector in [Detector::Heartbeat, Detector::Phi(PhiForm::LossAware)] {
+        let mut rig = beating(detector);
+        let mut rng = Rng::from_u64(9);
+        // Strangers, the node itself, real peers; counts small, huge, repeated and falling.
+        let packets: Vec<Vec<u8>> = (0..20_000)
+            .map(|p| {
+                let count = |rng: &mut Rng| rng.u64() >> (2 + rng.below(60));
+                let strangers = (0..40).map(|i| (1_000 + 40 * p + i, count(&mut rng)));
+                let mut beats: Vec<_> = strangers.collect();
+                beats.extend((0..=PEERS).map(|n| (n, count(&mut rng))));
+                counters(beats)
+            })
+            .collect();
+        let before = meter::held();
+        let (start, periods) = flood(&mut rig, packets.iter().cloned());
+        let held = (meter::held() - before) as usize;
+        assert!(held < MIB, "{detector}: {held} bytes held");
+        rig.assert_probed_on_time(start, periods);
+        let stats = rig.stats();
+        assert!(stats.heartbeat_jumps > 1_000 && stats.drop_malformed == 0, "{detector}");
+        let status = |n: usize| rig.node.view().member_by_id(id(n)).map(|m| m.status.as_str());
+        assert!((1..=PEERS).all(|n| status(n) == Some("alive")), "they answer probes");
+    }
+}
+
+/// F2: absurd counters neither hide a dead member nor stand above a live one's true ones.
+#[test]
+fn a_lie_about_a_counter_neither_hides_the_dead_nor_blocks_the_living() {
+    for detector in [Detector::Heartbeat, Detector::Phi(PhiForm::LossAware)] {
+        let mut rig = beating(detector);
+        let mut rng = Rng::from_u64(10);
+        let (dies, lives) = (10, 11);
+        for n in [dies, lives] {
+            let name = format!("n{n}");
+            rig.datagram(&from_peer(|out| put_member(out, n, &name, 1, Standing::Alive)));
+        }
+        let status =
+            |rig: &Rig, n: usize| rig.node.view().member_by_id(id(n)).map(|m| m.status.as_str());
+        for second in 0..90 {
+            let absurd = [rng.u64() >> 2, 1 << 61, 1 << 40].map(|count| (dies, count));
+            let lies = absurd.into_iter().chain(absurd.map(|(_, count)| (lives, count)));
+            rig.datagram(&counters(lies));
+            rig.datagram(&counters((second < 30).then_some((dies, 500 + second))));
+            rig.datagram(&counters([(lives, 500 + second)]));
+            rig.run_for(PERIOD);
+            assert_eq!(status(&rig, lives), Some("alive"), "{detector} {second}");
+            if second < 30 {
+                assert_eq!(status(&rig, dies), Some("alive"), "{detector} {second}");
+            }
+            if (43..48).contains(&second) {
+                assert_ne!(status(&rig, dies), Some("alive"), "{detector} {second}");
+            }
+        }
+        assert!(rig.stats().heartbeat_jumps > 100, "{detector}");
+        assert!(rig.node.view().evidence(id(lives)).is_none(), "{detector}: never doubted");
+    }
 }
 
 /// A request is answered with one page, however often it asks.

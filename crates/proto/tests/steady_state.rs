@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tidings_proto::base::clocks::Hlc;
+use tidings_proto::config::{Detector, PhiForm};
 use tidings_proto::io::{Input, Outbox, Output};
 use tidings_proto::membership::facts::{FactStore, Facts};
 use tidings_proto::{Config, Identity, Node, NodeId, Now, Snapshot, Time};
@@ -35,24 +36,31 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 const NODES: usize = 200;
+/// Heartbeats cost each node something for each other.
+const BEATING: usize = 60;
+
+fn id(i: usize) -> NodeId {
+    // The first bytes tell members apart.
+    NodeId::from_u128((i as u128 + 1) << 64 | (i as u128 + 1))
+}
 
 fn addr(i: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, (i / 250) as u8, (i % 250) as u8 + 1], 7946))
 }
 
-fn cluster() -> Vec<Node> {
+fn cluster(n: usize, config: &Config) -> Vec<Node> {
     let store = FactStore::default();
     let now = Now { mono: Time::from_secs(1), wall_ms: 1 };
-    let facts: Arc<[Arc<Facts>]> = (0..NODES)
+    let facts: Arc<[Arc<Facts>]> = (0..n)
         .map(|i| {
-            let (id, name) = (NodeId::from_u128(i as u128 + 1), format!("n{i}"));
+            let (id, name) = (id(i), format!("n{i}"));
             let facts = Facts::new(id, &name, addr(i), 0, Hlc::new(1, 0), None, &BTreeMap::new());
             store.intern(facts.expect("facts fit"))
         })
         .collect();
     let start = |i: usize| {
         let identity = Identity {
-            id: NodeId::from_u128(i as u128 + 1),
+            id: id(i),
             name: format!("n{i}"),
             addr: addr(i),
             tags: Vec::new(),
@@ -60,10 +68,10 @@ fn cluster() -> Vec<Node> {
             replaces: None,
         };
         let snapshot = Snapshot { members: Some(facts.clone()), ..Snapshot::default() };
-        Node::new(Config::lan(), identity, [i as u8; 32], snapshot, store.clone(), now)
+        Node::new(config.clone(), identity, [i as u8; 32], snapshot, store.clone(), now)
             .expect("fits")
     };
-    (0..NODES).map(start).collect()
+    (0..n).map(start).collect()
 }
 
 /// Runs the cluster at rest for `periods`; every datagram is delivered at once. Returns the number
@@ -98,7 +106,8 @@ fn rest(nodes: &mut [Node], out: &mut Outbox, from: u64, periods: u64) -> (u64, 
                 }
                 out.clear();
                 for (sender, peer, bytes) in post.drain(..) {
-                    let target = (0..NODES).find(|&n| addr(n) == peer).expect("a node's address");
+                    let target =
+                        (0..nodes.len()).find(|&n| addr(n) == peer).expect("a node's address");
                     inputs.push((target, Some((addr(sender), bytes))));
                 }
             }
@@ -109,7 +118,7 @@ fn rest(nodes: &mut [Node], out: &mut Outbox, from: u64, periods: u64) -> (u64, 
 
 #[test]
 fn at_rest_nothing_is_allocated_and_packets_are_small() {
-    let mut nodes = cluster();
+    let mut nodes = cluster(NODES, &Config::lan());
     let mut out = Outbox::default();
     rest(&mut nodes, &mut out, 0, 3); // buffers reach their size
     let (calls, sizes, allocations) = rest(&mut nodes, &mut out, 3, 20);
@@ -123,4 +132,22 @@ fn at_rest_nothing_is_allocated_and_packets_are_small() {
     let largest = sizes.iter().max().expect("datagrams were sent");
     assert!(*largest <= 52, "a ping takes {largest} bytes");
     assert_eq!(sizes.iter().sum::<usize>() / sizes.len(), 40, "ping and ack on average");
+}
+
+/// Heartbeats are more and larger packets, but they allocate no more.
+#[test]
+fn heartbeats_allocate_nothing_per_packet() {
+    for detector in [Detector::Heartbeat, Detector::Phi(PhiForm::LossAware)] {
+        let mut nodes = cluster(BEATING, &Config { detector, ..Config::lan() });
+        let mut out = Outbox::default();
+        rest(&mut nodes, &mut out, 0, 30); // each has heard of each
+        let (calls, sizes, allocations) = rest(&mut nodes, &mut out, 30, 20);
+        let bytes = sizes.iter().sum::<usize>() as f64 / (BEATING as f64 * 20.0);
+        println!("{detector}: {calls} calls, {bytes:.0} bytes sent per node and period");
+        assert_eq!(allocations, 0, "{detector}: allocations in {calls} calls");
+        assert!(sizes.iter().all(|&size| size <= 1400));
+        assert!(bytes < 60.0 * BEATING as f64, "{bytes}");
+        let judged = |n: &Node| (0..BEATING).filter(|&i| n.view().level(id(i)).is_some()).count();
+        assert!(nodes.iter().all(|n| judged(n) == BEATING - 1), "everybody is heard of");
+    }
 }

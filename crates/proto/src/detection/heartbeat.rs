@@ -61,6 +61,8 @@ struct Place {
     /// A number too far ahead, to be confirmed by the next.
     ahead: u64,
     beats: bool,
+    /// Counted on from where it was first heard.
+    risen: bool,
     doubted: bool,
     told: u8,
     rose: Time,
@@ -123,7 +125,7 @@ impl Heartbeats {
         if (beat.generation, beat.count) <= known {
             // What we hold was a lie: the member itself says so, or nobody counts on from it.
             let lie = counts_on && known.1 - beat.count > JUMP_MAX;
-            if lie && (by_owner || place.doubted) {
+            if lie && (by_owner || place.doubted || !place.risen) {
                 place.count = beat.count;
                 return Heard::Start;
             }
@@ -144,9 +146,10 @@ impl Heartbeats {
             && let Some(arrivals) = &mut place.arrivals
         {
             arrivals.window.add(now.since(place.rose), sends);
-            arrivals.estimate = arrivals.window.estimate();
+            arrivals.estimate = arrivals.window.estimate().no_faster_than(period);
         }
-        (place.count, place.ahead, place.rose) = (beat.count, 0, now);
+        (place.count, place.ahead) = (beat.count, 0);
+        (place.risen, place.rose) = (true, now);
         self.freshen(slot);
         Heard::Rose
     }
@@ -264,7 +267,7 @@ impl Heartbeats {
         });
         let place = &mut self.places[slot as usize];
         (place.generation, place.count, place.ahead) = (beat.generation, beat.count, 0);
-        (place.beats, place.rose, place.alive) = (true, now, now);
+        (place.beats, place.risen, place.rose, place.alive) = (true, false, now, now);
         place.arrivals = arrivals;
         self.freshen(slot);
     }
@@ -306,6 +309,7 @@ impl Place {
             count: 0,
             ahead: 0,
             beats: false,
+            risen: false,
             doubted: false,
             told: 0,
             rose: Time::ZERO,

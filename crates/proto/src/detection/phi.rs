@@ -114,6 +114,13 @@ impl Estimate {
         }
     }
 
+    /// With intervals of at least this: who seems to beat faster than agreed is not to be doubted
+    /// any sooner for it.
+    pub fn no_faster_than(self, period: Duration) -> Estimate {
+        let least = period.as_secs_f64();
+        Estimate { mean: self.mean.max(least), period: self.period.max(least), ..self }
+    }
+
     /// Mean interval between arrivals, in seconds.
     pub fn mean(&self) -> f64 {
         self.mean

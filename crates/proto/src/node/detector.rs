@@ -201,7 +201,7 @@ impl Node {
     /// The suspicion level of a live member that has beaten; `None` where probes judge.
     pub(super) fn level(&self, slot: Slot, now: Time) -> Option<f64> {
         let (beats, id) = (&self.pulse.beats, self.table.id(slot));
-        let judged = self.table.is_live(slot) && beats.beats(slot, id.short());
+        let judged = slot != ME && self.table.is_live(slot) && beats.beats(slot, id.short());
         judged.then(|| beats.level(slot, self.silence(slot, now)))
     }
 
