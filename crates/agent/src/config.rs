@@ -116,6 +116,12 @@ pub(crate) fn load(flags: &Agent) -> Result<Loaded, Failure> {
     assemble(&given)
 }
 
+/// The protocol's settings of an agent that runs with this file and nothing else.
+pub(crate) fn gossip_of_file(path: &Path) -> Result<Config, Failure> {
+    let settings = assemble(&from_file(path)?)?.settings;
+    Ok(Config { durable: settings.data_dir.is_some(), ..settings.gossip })
+}
+
 impl Loaded {
     /// Every setting: key, value, origin.
     pub(crate) fn rows(&self) -> Vec<(String, String, String)> {

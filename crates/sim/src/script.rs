@@ -41,7 +41,10 @@ pub fn run_folder(folder: &Path) {
     let mut failures = String::new();
     for path in paths {
         let script = std::fs::read_to_string(&path).expect("a script is readable text");
-        let actual = run(&script);
+        let actual = match run(&script) {
+            Ok(ran) => ran.text,
+            Err(why) => panic!("{}:{why}", path.display()),
+        };
         if actual == script {
             continue;
         }
@@ -55,8 +58,16 @@ pub fn run_folder(folder: &Path) {
     assert!(failures.is_empty(), "{failures}");
 }
 
-/// Runs one script; returns it with the output that it really has.
-pub fn run(script: &str) -> String {
+/// What a script really does.
+#[derive(Debug)]
+pub struct Ran {
+    /// The script with the output that it really has.
+    pub text: String,
+    pub trace_hash: u128,
+}
+
+/// Runs one script. The error names a line, what stands there and what was expected.
+pub fn run(script: &str) -> Result<Ran, String> {
     let mut stage = Stage {
         seed: 1,
         settings: events_as_text(),
@@ -64,28 +75,36 @@ pub fn run(script: &str) -> String {
         config: Config::lan(),
     };
     let mut out = String::new();
-    for block in script.split("\n\n").map(|b| b.trim_matches('\n')).filter(|b| !b.is_empty()) {
-        if !out.is_empty() {
-            out.push('\n');
-        }
-        let mut shown = Vec::new();
-        let mut commands = false;
-        for line in block.lines().take_while(|line| *line != "----") {
+    let (mut shown, mut commands, mut expected) = (Vec::new(), false, false);
+    let numbered = script.lines().enumerate().map(|(n, line)| (n + 1, line));
+    for (number, line) in numbered.chain([(0, "")]) {
+        if line.is_empty() {
+            if commands {
+                shown.extend(stage.world.trace_lines());
+                out.push_str("----\n");
+                for line in shown.drain(..) {
+                    let _ = writeln!(out, "{line}");
+                }
+            }
+            if !out.is_empty() && !out.ends_with("\n\n") {
+                out.push('\n');
+            }
+            (commands, expected) = (false, false);
+        } else if line == "----" {
+            expected = true;
+        } else if !expected {
             let _ = writeln!(out, "{line}");
             if !line.starts_with('#') && !line.trim().is_empty() {
                 commands = true;
-                stage.command(line, &mut shown);
+                stage
+                    .command(line, &mut shown)
+                    .map_err(|why| format!("{number}: {}: {why}", line.trim()))?;
             }
         }
-        shown.extend(stage.world.trace_lines());
-        if commands {
-            out.push_str("----\n");
-        }
-        for line in shown {
-            let _ = writeln!(out, "{line}");
-        }
     }
-    out
+    out.truncate(out.trim_end_matches('\n').len());
+    out.push('\n');
+    Ok(Ran { text: out, trace_hash: stage.world.trace_hash() })
 }
 
 fn events_as_text() -> WorldConfig {
@@ -99,64 +118,91 @@ struct Stage {
     config: Config,
 }
 
+/// Nodes in one script.
+const NODES_MAX: usize = 10_000;
+
 impl Stage {
-    fn command(&mut self, line: &str, shown: &mut Vec<String>) {
+    fn command(&mut self, line: &str, shown: &mut Vec<String>) -> Result<(), String> {
         let words: Vec<&str> = line.split_whitespace().collect();
         let (verb, args) = (words[0], &words[1..]);
         match verb {
             "world" => self.create(args),
             "converged" => {
-                let n = args[0].parse().expect("a number of nodes");
+                let n = parse(args, 0, "a number of nodes up to 10000")?;
+                if n > NODES_MAX {
+                    return Err(format!("expected at most {NODES_MAX} nodes"));
+                }
                 self.world = World::converged(self.seed, self.settings.clone(), n, &self.config);
+                Ok(())
             }
-            "run" => self.world.run_for(duration(args[0])),
-            "quiet" => drop(self.world.trace_lines()),
+            "run" => {
+                self.world.run_for(duration(word(args, 0, "a duration")?)?);
+                Ok(())
+            }
+            "quiet" => {
+                drop(self.world.trace_lines());
+                Ok(())
+            }
             "members" | "get" | "equal" | "check" => self.show(verb, args, shown),
             "cut" | "cut-one-way" | "split" | "heal" | "loss" => self.network(verb, args),
             "crash" | "destroy" | "restart" | "pause" | "resume" | "step-clock" => {
-                self.fault(verb, args);
+                self.fault(verb, args)
             }
-            _ => self.user(verb, args, line),
+            _ => self.user(verb, args),
         }
     }
 
-    fn create(&mut self, args: &[&str]) {
+    fn create(&mut self, args: &[&str]) -> Result<(), String> {
         for arg in args {
-            let (key, value) = arg.split_once('=').expect("setting=value");
+            let (key, value) =
+                arg.split_once('=').ok_or_else(|| format!("{arg:?}: expected SETTING=VALUE"))?;
+            let bad = |expected: &str| format!("{key} = {value:?}: expected {expected}");
             match key {
-                "seed" => self.seed = value.parse().expect("a seed"),
-                "loss" => self.settings.conditions.loss = value.parse().expect("a probability"),
+                "seed" => self.seed = value.parse().map_err(|_| bad("a whole number"))?,
+                "loss" => self.settings.conditions.loss = probability(value)?,
                 "durable" => self.config.durable = value == "true",
                 "profile" => {
                     let durable = self.config.durable;
-                    let profile = match value {
-                        "local" => Config::local(),
-                        "lan" => Config::lan(),
-                        "wan" => Config::wan(),
-                        other => panic!("profile {other:?}: expected local, lan or wan"),
-                    };
+                    let profile = crate::setting::profile(value);
+                    let profile = profile.ok_or_else(|| bad("local, lan or wan"))?;
                     self.config = Config { durable, ..profile };
                 }
-                other => panic!("world setting {other:?} is unknown"),
+                _ => {
+                    return Err(format!(
+                        "unknown setting {key:?}: expected seed, loss, durable or profile"
+                    ));
+                }
             }
         }
         self.world = World::new(self.seed, self.settings.clone());
+        Ok(())
     }
 
-    fn user(&mut self, verb: &str, args: &[&str], line: &str) {
+    fn user(&mut self, verb: &str, args: &[&str]) -> Result<(), String> {
         if verb == "node" {
             for name in args {
+                if self.world.host_named(name).is_some() || self.world.len() == NODES_MAX {
+                    return Err(format!("{name:?}: expected a new name, and at most {NODES_MAX}"));
+                }
                 self.world.add_node(name, self.config.clone());
             }
-            return;
+            return Ok(());
         }
-        let host = self.host(args[0]);
+        const VERBS: [&str; 7] = ["join", "leave", "force-leave", "set", "delete", "emit", "tag"];
+        if !VERBS.contains(&verb) {
+            return Err(format!(
+                "unknown command {verb:?}: expected one of those in crates/sim/src/script.rs"
+            ));
+        }
+        let host = self.running(args, 0)?;
         let rest = |n: usize| args.get(n).map_or(String::new(), |w| (*w).to_owned());
         let command = match verb {
             "join" => {
-                let addrs = args[1..].iter().map(|a| self.world.addr(self.host(a))).collect();
-                self.world
-                    .set_join(host, &args[1..].iter().map(|a| self.host(a)).collect::<Vec<_>>());
+                let to: Result<Vec<usize>, String> =
+                    (1..args.len()).map(|n| self.host(args, n)).collect();
+                let to = to?;
+                self.world.set_join(host, &to);
+                let addrs = to.iter().map(|&t| self.world.addr(t)).collect();
                 Command::Join { addrs, retry: true }
             }
             "leave" => Command::Leave,
@@ -164,25 +210,45 @@ impl Stage {
                 Command::ForceLeave { name: rest(1), prune: args.get(2) == Some(&"prune") }
             }
             "set" | "delete" => {
-                let value = (verb == "set").then(|| args[2..].join(" ").into_bytes());
-                let writes = vec![(rest(1).into_bytes(), value)];
+                let text = args.get(2..).map_or(String::new(), |words| words.join(" "));
+                let writes =
+                    vec![(rest(1).into_bytes(), (verb == "set").then(|| text.into_bytes()))];
                 Command::Write { keyspace: "kv".to_owned(), writes }
             }
             "emit" => Command::Emit { name: rest(1), payload: rest(2).into_bytes() },
-            "tag" => {
+            _ => {
                 let pair = |w: &&str| {
-                    let (k, v) = w.split_once('=').expect("tag=value");
-                    (k.to_owned(), v.to_owned())
+                    let (k, v) = w.split_once('=').ok_or(format!("{w:?}: expected KEY=VALUE"))?;
+                    Ok((k.to_owned(), v.to_owned()))
                 };
-                Command::SetTags { set: args[1..].iter().map(pair).collect(), unset: Vec::new() }
+                let set: Result<Vec<_>, String> = args[1..].iter().map(pair).collect();
+                Command::SetTags { set: set?, unset: Vec::new() }
             }
-            _ => panic!("script command is unknown: {line}"),
         };
         self.world.command(host, command);
+        Ok(())
     }
 
-    fn fault(&mut self, verb: &str, args: &[&str]) {
-        let host = self.host(args[0]);
+    fn fault(&mut self, verb: &str, args: &[&str]) -> Result<(), String> {
+        let host = self.host(args, 0)?;
+        let (up, paused) = (self.world.is_up(host), self.world.is_paused(host));
+        let fits = match verb {
+            "crash" | "destroy" => up,
+            "restart" => !up,
+            "pause" => up && !paused,
+            "resume" => paused,
+            _ => true,
+        };
+        if !fits {
+            let state = if paused {
+                "stopped"
+            } else if up {
+                "running"
+            } else {
+                "down"
+            };
+            return Err(format!("{} is {state}", args[0]));
+        }
         match verb {
             "crash" => self.world.crash(host),
             "destroy" => self.world.destroy(host),
@@ -190,33 +256,39 @@ impl Stage {
             "pause" => self.world.pause(host),
             "resume" => self.world.resume(host),
             _ => {
-                let back = args[1].strip_prefix('-');
-                let by = duration(back.unwrap_or(args[1])).as_millis() as i64;
+                let text = word(args, 1, "a duration")?;
+                let back = text.strip_prefix('-');
+                let by = duration(back.unwrap_or(text))?.as_millis() as i64;
                 self.world.clock_mut(host).step_wall(if back.is_some() { -by } else { by });
             }
         }
+        Ok(())
     }
 
-    fn network(&mut self, verb: &str, args: &[&str]) {
+    fn network(&mut self, verb: &str, args: &[&str]) -> Result<(), String> {
         match verb {
-            "cut" => self.world.net.cut(self.host(args[0]), self.host(args[1])),
-            "cut-one-way" => self.world.net.cut_one_way(self.host(args[0]), self.host(args[1])),
+            "cut" => self.world.net.cut(self.host(args, 0)?, self.host(args, 1)?),
+            "cut-one-way" => {
+                self.world.net.cut_one_way(self.host(args, 0)?, self.host(args, 1)?);
+            }
             "split" => {
-                let side: Vec<usize> = args.iter().map(|a| self.host(a)).collect();
-                self.world.split_off(side);
+                let side: Result<Vec<usize>, String> =
+                    (0..args.len()).map(|n| self.host(args, n)).collect();
+                self.world.split_off(side?);
             }
             "heal" => self.world.net.heal(),
-            _ => self.world.net.conditions.loss = args[0].parse().expect("a probability"),
+            _ => self.world.net.conditions.loss = probability(word(args, 0, "a probability")?)?,
         }
+        Ok(())
     }
 
-    fn show(&mut self, verb: &str, args: &[&str], shown: &mut Vec<String>) {
+    fn show(&mut self, verb: &str, args: &[&str], shown: &mut Vec<String>) -> Result<(), String> {
         shown.extend(self.world.trace_lines());
         match verb {
             "members" => {
                 let mut lines: Vec<String> = self
                     .world
-                    .view(self.host(args[0]))
+                    .view(self.up(args, 0)?)
                     .members()
                     .map(|m| format!("  {} {} inc={}", m.name, m.status.as_str(), m.incarnation))
                     .collect();
@@ -224,7 +296,7 @@ impl Stage {
                 shown.extend(lines);
             }
             "get" => {
-                let value = self.world.get(self.host(args[0]), args[1]);
+                let value = self.world.get(self.up(args, 0)?, word(args, 1, "a key")?);
                 let value = value.map(|v| String::from_utf8_lossy(&v).into_owned());
                 shown.push(format!("  {}", value.as_deref().unwrap_or("(none)")));
             }
@@ -237,28 +309,47 @@ impl Stage {
                 Err(broken) => format!("  {broken}"),
             }),
         }
+        Ok(())
     }
 
-    fn host(&self, name: &str) -> usize {
-        self.world.host_named(name).unwrap_or_else(|| panic!("no node is named {name:?}"))
+    fn host(&self, args: &[&str], n: usize) -> Result<usize, String> {
+        let name = word(args, n, "the name of a node")?;
+        self.world.host_named(name).ok_or_else(|| format!("no node is named {name:?}"))
+    }
+
+    fn up(&self, args: &[&str], n: usize) -> Result<usize, String> {
+        let host = self.host(args, n)?;
+        self.world.is_up(host).then_some(host).ok_or_else(|| format!("{} is down", args[n]))
+    }
+
+    fn running(&self, args: &[&str], n: usize) -> Result<usize, String> {
+        let host = self.up(args, n)?;
+        let stopped = self.world.is_paused(host);
+        (!stopped).then_some(host).ok_or_else(|| format!("{} is stopped", args[n]))
     }
 }
 
-fn duration(text: &str) -> Duration {
-    let number = |suffix: &str| text.strip_suffix(suffix).and_then(|n| n.parse::<u64>().ok());
-    if let Some(ms) = number("ms") {
-        return Duration::from_millis(ms);
-    }
-    if let Some(s) = number("s") {
-        return Duration::from_secs(s);
-    }
-    match number("m") {
-        Some(m) => Duration::from_secs(60 * m),
-        None => panic!("duration {text:?}: expected a number with ms, s or m"),
-    }
+fn word<'a>(args: &[&'a str], n: usize, expected: &str) -> Result<&'a str, String> {
+    args.get(n).copied().ok_or_else(|| format!("expected {expected}"))
 }
 
-fn difference(expected: &str, actual: &str) -> String {
+fn parse<T: std::str::FromStr>(args: &[&str], n: usize, expected: &str) -> Result<T, String> {
+    let text = word(args, n, expected)?;
+    text.parse().map_err(|_| format!("{text:?}: expected {expected}"))
+}
+
+fn probability(text: &str) -> Result<f64, String> {
+    let p = text.parse().ok().filter(|p| (0.0..=1.0).contains(p));
+    p.ok_or_else(|| format!("{text:?}: expected a probability from 0 to 1"))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let read = crate::duration::parse(text);
+    read.ok_or_else(|| format!("{text:?}: expected a duration such as 500ms or 5s"))
+}
+
+/// The first lines that differ, as expected and as found.
+pub fn difference(expected: &str, actual: &str) -> String {
     let (expected, actual): (Vec<_>, Vec<_>) =
         (expected.lines().collect(), actual.lines().collect());
     let at = expected.iter().zip(&actual).take_while(|(a, b)| a == b).count();

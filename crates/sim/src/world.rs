@@ -153,13 +153,18 @@ impl World {
         for i in 0..n {
             world.place(&format!("n{i}"), config.clone());
         }
-        let members = world.converged_facts();
-        world.known = Some(Arc::clone(&members));
-        for host in 0..n {
-            let snapshot = Snapshot { pairs: Vec::new(), members: Some(Arc::clone(&members)) };
-            world.boot(host, snapshot);
-        }
+        world.start_converged(&(0..n).collect::<Vec<usize>>());
         world
+    }
+
+    /// Starts processes that already know each other on hosts that have none.
+    pub fn start_converged(&mut self, hosts: &[usize]) {
+        let members = self.converged_facts(hosts);
+        self.known = Some(Arc::clone(&members));
+        for &host in hosts {
+            let snapshot = Snapshot { pairs: Vec::new(), members: Some(Arc::clone(&members)) };
+            self.boot(host, snapshot);
+        }
     }
 
     /// Starts a node that knows nobody; returns its host.
@@ -226,6 +231,11 @@ impl World {
         host
     }
 
+    /// Tags of the processes that this host will run.
+    pub fn set_tags_at_start(&mut self, host: usize, tags: &[(String, String)]) {
+        self.hosts[host].tags = tags.to_vec();
+    }
+
     /// Runs a process on a host that has none.
     pub(crate) fn boot(&mut self, host: usize, snapshot: Snapshot) {
         let seed = self.identity_rng.bytes32();
@@ -253,10 +263,11 @@ impl World {
         self.handle(host, Input::Tick);
     }
 
-    /// The facts of all hosts, exactly as their first processes will state them now.
-    fn converged_facts(&self) -> Arc<[Arc<Facts>]> {
-        self.hosts
+    /// The facts of these hosts, exactly as their first processes will state them now.
+    fn converged_facts(&self, hosts: &[usize]) -> Arc<[Arc<Facts>]> {
+        hosts
             .iter()
+            .map(|&host| &self.hosts[host])
             .map(|h| {
                 let tags = h.tags.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into()));
                 let tags: BTreeMap<Box<str>, Box<str>> = tags.collect();

@@ -93,6 +93,11 @@ impl<'a> View<'a> {
         self.node.table.live().len() + usize::from(self.node.phase != Phase::Left)
     }
 
+    /// Whether the member with this identity is held alive, suspects included.
+    pub fn is_live(&self, id: NodeId) -> bool {
+        self.node.table.find(id).is_some_and(|slot| slot == ME || self.node.table.is_live(slot))
+    }
+
     /// Members held failed: O(1).
     pub fn failed(&self) -> usize {
         self.node.table.lost().len()
