@@ -202,7 +202,7 @@ impl Node {
             self.piggyback_counters(start, out);
         }
         let news = out.bytes.len();
-        if self.fill(start, out, now) {
+        if self.fill(start, 1, out, now) {
             let limit = self.transmit_limit();
             self.queue.sent(1, limit);
         }
@@ -240,8 +240,9 @@ impl Node {
         flow::transmit_limit(self.config.transmit_factor, self.table.size())
     }
 
-    /// Appends rumours to the packet that starts at `start`; false if there were none.
-    fn fill(&mut self, start: usize, out: &mut Outbox, now: Time) -> bool {
+    /// Appends rumours to the packet that starts at `start` and goes to so many peers; false if
+    /// there were none.
+    fn fill(&mut self, start: usize, peers: usize, out: &mut Outbox, now: Time) -> bool {
         if self.queue.is_empty() {
             return false;
         }
@@ -258,7 +259,7 @@ impl Node {
             (out.bytes.len() + self.config.changes_bytes).min(start + self.config.datagram_bytes);
         let counts =
             self.queue.fill(&mut out.bytes, end, |topic, key, out| parts.encode(topic, key, out));
-        let [accusations, members, state, events] = counts.map(|c| c as u64);
+        let [accusations, members, state, events] = counts.map(|c| (c * peers) as u64);
         self.stats.accusations_sent += accusations;
         self.stats.rumours_member_sent += members;
         self.stats.rumours_state_sent += state;
@@ -276,7 +277,7 @@ impl Node {
         if !peers.is_empty() {
             for _ in 0..self.config.burst_packets {
                 let start = self.begin(out);
-                if !self.fill(start, out, now.mono) {
+                if !self.fill(start, peers.len(), out, now.mono) {
                     out.bytes.truncate(start);
                     break;
                 }

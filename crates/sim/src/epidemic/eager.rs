@@ -81,6 +81,8 @@ struct Spread<'a, 'r> {
     probes: VecDeque<(Instant, u32)>,
     arrivals: BinaryHeap<Reverse<(Instant, Arrival)>>,
     messages: u64,
+    /// When the first knew, the second, and so on.
+    learnt: Vec<Instant>,
 }
 
 const AWARE: u32 = u32::MAX;
@@ -111,6 +113,25 @@ impl Cluster<'_> {
         if self.nodes == 1 {
             return Run { seconds: 0.0, messages_per_node: 0.0 };
         }
+        let spread = self.spread(rng);
+        Run {
+            seconds: spread.now as f64 / 1e9,
+            messages_per_node: spread.messages as f64 / f64::from(self.nodes),
+        }
+    }
+
+    /// Seconds from the update to the first node that knew (its own, at 0), the second, and so
+    /// on, each as the mean over so many runs.
+    pub fn infection(&self, runs: u32, rng: &mut Rng) -> Vec<f64> {
+        let mut sums = vec![0.0; self.nodes as usize];
+        for _ in 0..if self.nodes > 1 { runs } else { 0 } {
+            let learnt = self.spread(rng).learnt;
+            sums.iter_mut().zip(learnt).for_each(|(sum, at)| *sum += at as f64 / 1e9);
+        }
+        sums.iter().map(|sum| sum / f64::from(runs.max(1))).collect()
+    }
+
+    fn spread<'r>(&self, rng: &'r mut Rng) -> Spread<'_, 'r> {
         // Phases differ between nodes, so that rounds never synchronise (row O7).
         let period = nanos(self.config.probe_period);
         let mut probes: Vec<_> = (0..self.nodes).map(|node| (rng.below(period), node)).collect();
@@ -132,15 +153,13 @@ impl Cluster<'_> {
             probes: probes.into(),
             arrivals: BinaryHeap::new(),
             messages: 0,
+            learnt: Vec::with_capacity(self.nodes as usize),
         };
         spread.learn(0);
         while !spread.unaware.is_empty() {
             spread.next();
         }
-        Run {
-            seconds: spread.now as f64 / 1e9,
-            messages_per_node: spread.messages as f64 / f64::from(self.nodes),
-        }
+        spread
     }
 }
 
@@ -185,6 +204,7 @@ impl Spread<'_, '_> {
         if place == AWARE {
             return;
         }
+        self.learnt.push(self.now);
         self.unaware.swap_remove(place as usize);
         if let Some(&moved) = self.unaware.get(place as usize) {
             self.place[moved as usize] = place;

@@ -4,6 +4,7 @@ pub mod chart;
 pub mod html;
 mod markup;
 pub mod number;
+pub mod run;
 mod scale;
 mod svg;
 pub mod table;

@@ -56,9 +56,10 @@ impl Play<'_> {
             for _ in 0..if self.world.is_up(host) { packets } else { 0 } {
                 let to = self.rng.index(self.world.len());
                 let victim = victims[self.rng.index(victims.len())];
-                if let Some(packet) = packet_of(&self.world, &mut self.rng, lie, host, victim)
-                    && to != host
-                {
+                if to == host || victim == host {
+                    continue; // nobody lies to himself, or about himself to his harm
+                }
+                if let Some(packet) = packet_of(&self.world, &mut self.rng, lie, host, victim) {
                     self.world.forge(host, to, packet);
                     self.forged += 1;
                 }

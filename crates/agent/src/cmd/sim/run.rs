@@ -37,6 +37,9 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     }
     let scenario = read(&flags.file, &text)?;
     let outcome = play(flags, &scenario)?;
+    if let Some(path) = &flags.html {
+        write_report(path, &scenario, &outcome)?;
+    }
     let summary = &outcome.summary;
     match flags.json {
         true => print_line(&summary.json())?,
@@ -117,8 +120,8 @@ fn judge(file: &str, summary: &Summary) -> Result<(), Failure> {
     if missed.is_empty() { Ok(()) } else { Err(Failure::Failed(missed.join("\n"))) }
 }
 
-fn write_report(path: &Path, outcome: &Outcome) -> Result<(), Failure> {
-    let html = tidings_sim::report::run::html(outcome);
+fn write_report(path: &Path, scenario: &Scenario, outcome: &Outcome) -> Result<(), Failure> {
+    let html = tidings_sim::report::run::html(scenario, outcome);
     std::fs::write(path, html)
         .map_err(|error| Failure::Failed(format!("--html {}: {error}", path.display())))
 }
@@ -143,14 +146,25 @@ fn describe(outcome: &Outcome) -> String {
     );
     if s.updates.made > 0 {
         let u = &s.updates;
-        row("updates", format!("{} made, {} reached all, {} did not", u.made, u.reached, u.unreached));
+        row(
+            "updates",
+            format!("{} made, {} reached all, {} did not", u.made, u.reached, u.unreached),
+        );
         row("to all", quantiles(&s.convergence));
         row("to each", quantiles(&s.delivery));
         let mean = s.hops_mean.map_or_else(|| "unknown".to_owned(), |h| format!("{h:.2} mean"));
         row("hops", format!("{mean}, {} most", s.hops_max));
     }
     if s.joins.made > 0 {
-        row("joins", format!("{} made, {} known to all: {}", s.joins.made, s.joins.reached, quantiles(&s.join_seconds)));
+        row(
+            "joins",
+            format!(
+                "{} made, {} known to all: {}",
+                s.joins.made,
+                s.joins.reached,
+                quantiles(&s.join_seconds)
+            ),
+        );
     }
     if s.detection.departures > 0 {
         let d = &s.detection;
@@ -175,12 +189,18 @@ fn describe(outcome: &Outcome) -> String {
             causes.join(", ")
         ),
     );
-    row("duplicates", format!("{} rumours, {} B, of {} sent", t.duplicates, t.duplicate_bytes, t.rumours_sent));
+    row(
+        "duplicates",
+        format!("{} rumours, {} B, of {} sent", t.duplicates, t.duplicate_bytes, t.rumours_sent),
+    );
     let equal = s.equal_seconds.map_or_else(
         || format!("not equal: {} groups", s.groups_at_end),
         |seconds| format!("all equal {seconds:.1} s after the last action"),
     );
-    row("at the end", format!("{equal}; each lists {} to {} alive", s.alive_at_end.0, s.alive_at_end.1));
+    row(
+        "at the end",
+        format!("{equal}; each lists {} to {} alive", s.alive_at_end.0, s.alive_at_end.1),
+    );
     for violation in &s.violations {
         row("BROKEN RULE", violation.clone());
     }
