@@ -17,4 +17,5 @@ mod plan;
 mod review;
 mod sim_epidemic;
 mod sim_paper;
+mod sim_run;
 mod support;

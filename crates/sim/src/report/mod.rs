@@ -6,5 +6,7 @@ mod markup;
 pub mod number;
 pub mod run;
 mod scale;
+pub mod summary;
 mod svg;
+pub mod sweep;
 pub mod table;

@@ -12,6 +12,7 @@
 //! | [`play`] | the line of time |
 //! | `act`, `liar` | what each action does to the world |
 //! | `look`, [`follow`] | what is seen of it: samples, spreads, detections |
+//! | [`sweep`] | a scenario over a grid of values |
 //! | [`outcome`] | what a run found, in plain numbers |
 
 mod act;
@@ -25,6 +26,7 @@ pub mod nodes;
 pub mod outcome;
 pub mod play;
 pub mod selection;
+pub mod sweep;
 pub mod value;
 pub mod weather;
 

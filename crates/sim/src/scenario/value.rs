@@ -83,6 +83,33 @@ pub fn plain(value: &Value) -> Option<String> {
     }
 }
 
+/// As JSON has it; what it has no form for is text.
+pub fn json(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Whole(n) => (*n).into(),
+        Value::Number(n) => (*n).into(),
+        Value::Flag(flag) => (*flag).into(),
+        other => shown(other).into(),
+    }
+}
+
+/// Any value on one line, for tables: lists and tables in full.
+pub fn shown(value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.clone(),
+        Value::List(items) => {
+            let items: Vec<String> = items.iter().map(|item| shown(&item.value)).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Table(entries) => {
+            let pair = |e: &super::document::Entry| format!("{} = {}", e.key, shown(&e.item.value));
+            let pairs: Vec<String> = entries.iter().map(pair).collect();
+            format!("{{ {} }}", pairs.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

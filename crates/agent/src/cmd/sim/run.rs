@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use tidings_proto::Config;
 use tidings_sim::scenario::document::{Document, Refusal};
-use tidings_sim::scenario::outcome::{Line, Outcome, Quantiles, Summary};
+use tidings_sim::scenario::outcome::{Line, Outcome, Summary};
 use tidings_sim::scenario::{self, Scenario};
-use tidings_sim::{script, setup};
+use tidings_sim::{report, script, setup};
 
 use super::Effort;
 use crate::cmd::{print, print_line};
@@ -43,7 +43,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     let summary = &outcome.summary;
     match flags.json {
         true => print_line(&summary.json())?,
-        false => print(describe(&outcome).as_bytes())?,
+        false => print(report::summary::text(&outcome).as_bytes())?,
     }
     judge(&outcome.file, summary)
 }
@@ -121,109 +121,9 @@ fn judge(file: &str, summary: &Summary) -> Result<(), Failure> {
 }
 
 fn write_report(path: &Path, scenario: &Scenario, outcome: &Outcome) -> Result<(), Failure> {
-    let html = tidings_sim::report::run::html(scenario, outcome);
+    let html = report::run::html(scenario, outcome);
     std::fs::write(path, html)
         .map_err(|error| Failure::Failed(format!("--html {}: {error}", path.display())))
-}
-
-/// The summary for a terminal.
-fn describe(outcome: &Outcome) -> String {
-    let s = &outcome.summary;
-    let mut text = format!("{} (seed {})\n", outcome.file, s.seed);
-    let mut row = |name: &str, what: String| text.push_str(&format!("  {name:<14}{what}\n"));
-    let wall = s.wall_seconds.unwrap_or_default();
-    let speed = s.virtual_seconds / wall.max(1e-9);
-    row(
-        "ran",
-        format!(
-            "{} nodes for {} s in {wall:.2} s ({speed:.1} x real time), {} inputs, {:.0} a second, {} MiB",
-            s.nodes,
-            s.virtual_seconds,
-            s.inputs,
-            s.inputs_per_second.unwrap_or_default(),
-            s.peak_mib.unwrap_or_default()
-        ),
-    );
-    if s.updates.made > 0 {
-        let u = &s.updates;
-        row(
-            "updates",
-            format!("{} made, {} reached all, {} did not", u.made, u.reached, u.unreached),
-        );
-        row("to all", quantiles(&s.convergence));
-        row("to each", quantiles(&s.delivery));
-        let mean = s.hops_mean.map_or_else(|| "unknown".to_owned(), |h| format!("{h:.2} mean"));
-        row("hops", format!("{mean}, {} most", s.hops_max));
-    }
-    if s.joins.made > 0 {
-        row(
-            "joins",
-            format!(
-                "{} made, {} known to all: {}",
-                s.joins.made,
-                s.joins.reached,
-                quantiles(&s.join_seconds)
-            ),
-        );
-    }
-    if s.detection.departures > 0 {
-        let d = &s.detection;
-        let (first, all) = (pair(d.first_p50, d.first_max), pair(d.all_p50, d.all_max));
-        let (ends, missed) = (d.departures, d.undetected);
-        row("ends", format!("{ends}, {missed} not noticed by all; by one {first}; by all {all}"));
-    }
-    row("false deaths", format!("{} ({} confirmed)", s.false_deaths, s.false_deaths_confirmed));
-    let t = &s.traffic;
-    let causes: Vec<String> = t
-        .by_cause
-        .iter()
-        .filter(|(_, bytes)| **bytes >= 0.05)
-        .map(|(cause, bytes)| format!("{cause} {bytes:.1}"))
-        .collect();
-    row(
-        "traffic",
-        format!(
-            "{:.2} datagrams and {:.1} B per node and second: {}",
-            t.datagrams_per_node_second,
-            t.bytes_per_node_second,
-            causes.join(", ")
-        ),
-    );
-    row(
-        "duplicates",
-        format!("{} rumours, {} B, of {} sent", t.duplicates, t.duplicate_bytes, t.rumours_sent),
-    );
-    let equal = s.equal_seconds.map_or_else(
-        || format!("not equal: {} groups", s.groups_at_end),
-        |seconds| format!("all equal {seconds:.1} s after the last action"),
-    );
-    row(
-        "at the end",
-        format!("{equal}; each lists {} to {} alive", s.alive_at_end.0, s.alive_at_end.1),
-    );
-    for violation in &s.violations {
-        row("BROKEN RULE", violation.clone());
-    }
-    for e in s.expectations.iter().filter(|e| e.line > 0) {
-        let verdict = if e.pass { "pass" } else { "FAIL" };
-        row(verdict, format!("line {}: {}: {}", e.line, e.expected, e.found));
-    }
-    row("trace", s.trace_hash.clone());
-    text
-}
-
-fn quantiles(q: &Quantiles) -> String {
-    let (Some(mean), Some(p50), Some(p99), Some(max)) = (q.mean, q.p50, q.p99, q.max) else {
-        return "none".to_owned();
-    };
-    format!("{mean:.3} s mean, {p50:.3} p50, {p99:.3} p99, {max:.3} most")
-}
-
-fn pair(p50: Option<f64>, max: Option<f64>) -> String {
-    match (p50, max) {
-        (Some(p50), Some(max)) => format!("{p50:.3} s p50, {max:.3} most"),
-        _ => "never".to_owned(),
-    }
 }
 
 /// A script holds what it must print: it passes if that is what happens.
