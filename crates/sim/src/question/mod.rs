@@ -3,10 +3,13 @@
 
 mod cluster;
 mod model;
+mod q01_epidemic;
+mod q02_modes;
 mod q03_repair;
 mod q04_merkle;
 mod q05_indirect;
 mod q06_hot_key;
+mod q07_thousand;
 mod q08_strong;
 mod q09_partition;
 mod q10_liars;
@@ -14,8 +17,10 @@ mod q11_consensus;
 mod q12_vectors;
 mod q13_interval;
 mod q14_layers;
+mod q15_bounds;
 mod q16_vnodes;
 mod q17_sessions;
+mod q18_fanout;
 mod q19_one_path;
 mod q20_quorum;
 
@@ -36,10 +41,13 @@ pub struct Question {
 
 /// All questions, in the article's order.
 pub const QUESTIONS: &[Question] = &[
+    q01_epidemic::QUESTION,
+    q02_modes::QUESTION,
     q03_repair::QUESTION,
     q04_merkle::QUESTION,
     q05_indirect::QUESTION,
     q06_hot_key::QUESTION,
+    q07_thousand::QUESTION,
     q08_strong::QUESTION,
     q09_partition::QUESTION,
     q10_liars::QUESTION,
@@ -47,8 +55,10 @@ pub const QUESTIONS: &[Question] = &[
     q12_vectors::QUESTION,
     q13_interval::QUESTION,
     q14_layers::QUESTION,
+    q15_bounds::QUESTION,
     q16_vnodes::QUESTION,
     q17_sessions::QUESTION,
+    q18_fanout::QUESTION,
     q19_one_path::QUESTION,
     q20_quorum::QUESTION,
 ];
