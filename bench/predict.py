@@ -13,7 +13,8 @@ A step of the wall clock (it is compared with the monotonic one) voids the repet
 
 What the machine adds. A datagram takes some time to be handled, and fifty agents share two cores:
 the plan knows the network and the timers, not the queue for a core. So the same is measured with
-few agents, where the queue is short, and the share of the machine that others used is printed.
+few agents, where the queue is short; the CPU time that a key costs is printed, and the share of the
+machine that others used.
 
 Exits 1 if the 99th percentile is further than 20 % from the plan's, or if an agent misbehaves.
 """
@@ -188,12 +189,24 @@ def cpu():
 
 
 def cpu_of(agents):
-    """Jiffies of the agents and of this process."""
-    ours = sum(os.times()[:2]) * os.sysconf("SC_CLK_TCK")
+    """Seconds that the agents have used, to a nanosecond: a key costs each of them less than a jiffy."""
+    used = 0
     for agent in agents:
-        with open("/proc/%d/stat" % agent.process.pid) as stat:
-            ours += sum(int(f) for f in stat.read().rsplit(")", 1)[1].split()[11:13])
-    return ours
+        with open("/proc/%d/schedstat" % agent.process.pid) as schedstat:
+            used += int(schedstat.read().split()[0])
+        for thread in os.listdir("/proc/%d/task" % agent.process.pid):
+            if int(thread) != agent.process.pid:
+                with open("/proc/%d/task/%s/schedstat" % (agent.process.pid, thread)) as schedstat:
+                    used += int(schedstat.read().split()[0])
+    return used / 1e9
+
+
+def idle_rate(agents, seconds):
+    """CPU seconds per second of agents that have nothing to tell. The first half is for settling."""
+    time.sleep(seconds / 2)
+    before, began = cpu_of(agents), time.monotonic()
+    time.sleep(seconds / 2)
+    return (cpu_of(agents) - before) / (time.monotonic() - began)
 
 
 def plan(binary, agent):
@@ -208,29 +221,32 @@ def show(label, f, note=""):
 
 def compare(options, count, folder):
     """Repeats with fresh agents; returns whether the bar is met."""
-    all_agents, all_collector, predicted, p99s = [], [], None, []
+    all_agents, all_collector, works, p99s = [], [], [], []
     print("\n## %d agents, profile %s\n" % (count, options.profile))
     print("| until all know | mean, ms | p50, ms | p99, ms | |\n|---|---:|---:|---:|---|")
     for repetition in range(options.repeat):
         agents = start(options.binary, count, options.profile, folder)
         try:
-            time.sleep(options.settle)
+            idle = idle_rate(agents, options.settle)
             clocks = time.time() - time.monotonic()
             collector = Collector(agents)
-            (all0, idle0), ours0 = cpu(), cpu_of(agents)
+            began, (all0, idle0), agents0, own0 = time.monotonic(), cpu(), cpu_of(agents), sum(os.times()[:2])
             dice = random.Random(options.seed + repetition)
             by_agents, by_collector = measure(agents, collector, options.keys, dice)
-            (all1, idle1), ours1 = cpu(), cpu_of(agents)
+            lasted, (all1, idle1) = time.monotonic() - began, cpu()
+            agents1, own1 = cpu_of(agents), sum(os.times()[:2])
             if abs(time.time() - time.monotonic() - clocks) > 0.002:
                 fail("the wall clock was stepped meanwhile: run it again")
             answer, predicted = plan(options.binary, agents[0])
             rtts = sorted(a.status()["rtt"]["median_ms"] for a in agents)
         finally:
             end(agents)
-        busy, ours = (all1 - all0) - (idle1 - idle0), ours1 - ours0
-        note = "machine %d %% busy, others %d %%; load %.1f; round trips of the agents %.2f to %.2f ms" % (
-            100 * busy / (all1 - all0), 100 * max(0, busy - ours) / (all1 - all0), os.getloadavg()[0],
-            rtts[0], rtts[-1])
+        cores = os.cpu_count()
+        ours = (agents1 - agents0 + own1 - own0) / lasted / cores
+        busy = 1 - (idle1 - idle0) / (all1 - all0)
+        works.append((agents1 - agents0 - idle * lasted) / options.keys)
+        note = "others used %d %% of the machine, load %.1f; round trips %.2f to %.2f ms; %.0f ms of CPU per key" % (
+            100 * max(0, busy - ours), os.getloadavg()[0], rtts[0], rtts[-1], works[-1] * 1e3)
         show("real, repetition %d" % (repetition + 1), figures(by_agents), note)
         all_agents += by_agents
         all_collector += by_collector
@@ -240,6 +256,9 @@ def compare(options, count, folder):
         min(p99s) * 1e3, max(p99s) * 1e3))
     show("the same, as the collector reads it", figures(all_collector), "from the request to the last stream read")
     show("**plan --agent**", predicted, answer["model"])
+    work, cores = statistics.fmean(works), os.cpu_count()
+    print("\nOne key is %.1f ms of CPU for %d agents: %.1f ms on %d cores that do nothing else. The plan counts the "
+          "network and the timers only." % (work * 1e3, count, work * 1e3 / cores, cores))
     off = predicted["p99"] / real["p99"] - 1
     met = abs(off) <= BAR
     print("\np99: plan %+.1f %% of real, bar 20 %%: %s" % (100 * off, "met" if met else "MISSED"))

@@ -110,6 +110,36 @@ fn people_get_a_table_with_the_margin_and_no_certainty() {
     }
 }
 
+/// docs/plan.md: each row of its tables, as printed.
+#[test]
+fn the_tables_of_the_page_are_what_it_prints() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/plan.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    let mut held = 0;
+    for cells in rows.map(|row| row.split(" | ").collect::<Vec<_>>()) {
+        if let [fanout, cells @ ..] = &cells[..]
+            && cells.len() == 6
+            && fanout.parse::<u32>().is_ok()
+        {
+            let of = |mode| plan(&["--nodes", "1000", "--fanout", fanout, "--mode", mode]);
+            let printed = ["push-pull", "push"].map(of).map(|plan| {
+                let (mean, p99) = (number(&plan, "expected"), number(&plan, "p99"));
+                format!("{mean:.2} {p99:.0} {:.1}", number(&plan, "messages_per_node"))
+            });
+            assert_eq!(cells.join(" "), printed.join(" "), "fanout {fanout}");
+            held += 1;
+        } else if let [profile @ ("local" | "lan" | "wan"), nodes, cells @ ..] = &cells[..] {
+            let plan = plan(&["--profile", profile, "--nodes", nodes]);
+            let keys = ["seconds_expected", "seconds_p99", "seconds_p999"];
+            let printed = keys.map(|key| format!("{:.1}", number(&plan, key) * 1e3));
+            assert_eq!(*cells, printed, "{profile} {nodes}");
+            held += 1;
+        }
+    }
+    assert_eq!(held, 15, "rows of both tables");
+}
+
 #[test]
 fn impossible_questions_are_one_line_that_helps() {
     let table: &[(&[&str], &str)] = &[
