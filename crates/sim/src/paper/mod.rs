@@ -1,6 +1,7 @@
 //! Decides which published tables are reproduced, and what a row of such a table is: the paper's
 //! value beside ours, with a bar that it meets or misses.
 
+pub mod phi;
 pub mod rounds;
 pub mod scuttlebutt;
 pub mod swim_detection;
@@ -38,6 +39,12 @@ pub const PAPERS: &[Paper] = &[
         about: "periods until a dead member is noticed",
         source: SWIM,
         run: swim_detection::run,
+    },
+    Paper {
+        name: "phi",
+        about: "what a threshold of phi promises, with and without loss",
+        source: "Hayashibara et al. 2004; Akka; Cassandra",
+        run: phi::run,
     },
     Paper {
         name: "scuttlebutt",
