@@ -6,11 +6,8 @@ use std::fmt::Write as _;
 use super::number;
 use crate::paper::{Bar, Row, Table};
 
-/// Over the cells of a row.
-pub const HEADER: [&str; 5] = ["what", "paper", "ours", "bar", "verdict"];
-
 /// The cells of a row, for people: empty where there is nothing to say.
-pub fn cells(row: &Row) -> [String; 5] {
+fn cells(row: &Row) -> [String; 5] {
     [
         row.what.clone(),
         row.paper.map_or(String::new(), number::show),
@@ -39,6 +36,18 @@ fn bar(bar: Bar) -> String {
 }
 
 impl Table {
+    /// Header and rows for people, without the columns that no row fills. `source` is over the
+    /// published values: a paper, an article.
+    pub fn grid(&self, source: &'static str) -> (Vec<&'static str>, Vec<Vec<String>>) {
+        let cells: Vec<[String; 5]> = self.rows.iter().map(cells).collect();
+        let filled = |column: &usize| cells.iter().any(|row| !row[*column].is_empty());
+        let columns: Vec<usize> = (0..5).filter(filled).collect();
+        let header = ["what", source, "ours", "bar", "verdict"];
+        let header = columns.iter().map(|c| header[*c]).collect();
+        let row = |row: &[String; 5]| columns.iter().map(|c| row[*c].clone()).collect();
+        (header, cells.iter().map(row).collect())
+    }
+
     /// How many rows pass, of how many that have a bar.
     pub fn passes(&self) -> (usize, usize) {
         let with_bar = self.rows.iter().filter_map(Row::pass);
@@ -47,13 +56,19 @@ impl Table {
 
     /// The rows, the charts as pictures beside the page, and the notes. The same table always
     /// makes the same text.
-    pub fn markdown(&self) -> String {
+    pub fn markdown(&self, source: &'static str) -> String {
         let mut out = String::new();
-        if !self.rows.is_empty() {
-            let _ = writeln!(out, "| {} |\n|---|--:|--:|--:|---|", HEADER.join(" | "));
+        let (header, rows) = self.grid(source);
+        if !rows.is_empty() {
+            let sides = header.iter().map(|name| match *name {
+                "what" | "verdict" => "---|",
+                _ => "--:|",
+            });
+            let _ = writeln!(out, "| {} |\n|{}", header.join(" | "), sides.collect::<String>());
         }
-        for row in &self.rows {
-            let _ = writeln!(out, "| {} |", cells(row).map(|c| plain(&c)).join(" | "));
+        for row in rows {
+            let cells: Vec<String> = row.iter().map(|cell| plain(cell)).collect();
+            let _ = writeln!(out, "| {} |", cells.join(" | "));
         }
         for chart in &self.charts {
             let _ = writeln!(out, "\n![{}]({})", plain(&chart.title), chart.file());
@@ -116,7 +131,16 @@ mod tests {
 
 - 1,000 sites.
 ";
-        assert_eq!(table.markdown(), expected);
+        assert_eq!(table.markdown("paper"), expected);
         assert_eq!((table.passes(), table.passed()), ((1, 3), false));
+    }
+
+    #[test]
+    fn columns_that_nothing_fills_are_left_out() {
+        let row = Row { paper: None, ..row("x", 1.0, Bar::None) };
+        let table = Table { rows: vec![row], ..Table::default() };
+        let (header, rows) = table.grid("article");
+        assert_eq!(header, ["what", "ours"]);
+        assert_eq!(rows, [["x", "1.0000 ± 0.0012"]]);
     }
 }

@@ -39,5 +39,5 @@ fn unknown(name: &str) -> Failure {
 
 fn experiment(paper: &'static Paper) -> Experiment<'static> {
     let lead = format!("{}\n{}", paper.about, paper.source);
-    Experiment { name: paper.name.to_owned(), lead, run: &paper.run }
+    Experiment { name: paper.name.to_owned(), lead, source: "paper", run: &paper.run }
 }

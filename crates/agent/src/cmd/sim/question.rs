@@ -39,5 +39,5 @@ fn experiment(question: &'static Question) -> Experiment<'static> {
     let Question { number, asked, article_says, true_answer, run } = question;
     let lead =
         format!("{number}. {asked}\n\nThe article says: {article_says}\nTrue is: {true_answer}");
-    Experiment { name: format!("question-{number}"), lead, run }
+    Experiment { name: format!("question-{number}"), lead, source: "article", run }
 }

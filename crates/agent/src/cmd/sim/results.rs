@@ -85,14 +85,20 @@ fn paper_page(paper: &Paper, found: &Table) -> String {
     let Paper { name, about, source, .. } = paper;
     let title = if found.title.is_empty() { about } else { found.title.as_str() };
     format!(
-        "# {}\n\n{}\n\nSource: {}.\nReproduce it: `tidings sim paper {name}`. \
+        "# {}\n\n{}.\n\nSource: {}.\nReproduce it: `tidings sim paper {name}`. \
          This page is written by `make results`.\n\n{}\n\n{}",
         plain(title),
-        plain(about),
+        plain(&sentence(about)),
         plain(source.trim_end_matches('.')),
         verdict(found.passes()),
-        found.markdown(),
+        found.markdown("paper"),
     )
+}
+
+/// Begins with a capital letter.
+fn sentence(text: &str) -> String {
+    let mut letters = text.trim_end_matches('.').chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// All questions, each with its experiment.
@@ -111,7 +117,7 @@ fn questions_page(flags: &Flags, pictures: &mut BTreeSet<PathBuf>) -> Result<Str
             plain(question.asked),
             plain(question.article_says),
             plain(question.true_answer),
-            found.markdown(),
+            found.markdown("article"),
         );
     }
     Ok(format!(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tidings_sim::paper::{Bar, Row, Table};
-use tidings_sim::report::table::{HEADER, cells, verdict};
+use tidings_sim::report::table::verdict;
 use tidings_sim::work::Work;
 
 use super::Effort;
@@ -36,6 +36,8 @@ pub(super) struct Experiment<'a> {
     pub(super) name: String,
     /// What people read above the table.
     pub(super) lead: String,
+    /// What the published values are of.
+    pub(super) source: &'static str,
     pub(super) run: &'a dyn Fn(&Work<'_>) -> Table,
 }
 
@@ -69,7 +71,7 @@ impl Showing {
         };
         match self.json {
             true => print(json_lines(&one.name, found, &charts).as_bytes()),
-            false => print_line(&text(&one.lead, found, &charts)),
+            false => print_line(&text(one, found, &charts)),
         }
     }
 }
@@ -92,10 +94,10 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))
 }
 
-fn text(lead: &str, found: &Table, charts: &[PathBuf]) -> String {
-    let rows = found.rows.iter().map(|row| cells(row).to_vec()).collect();
+fn text(one: &Experiment<'_>, found: &Table, charts: &[PathBuf]) -> String {
+    let (header, rows) = found.grid(one.source);
     let (passed, of) = found.passes();
-    let mut text = format!("{lead}\n\n{}\n\n", table(&HEADER, rows));
+    let mut text = format!("{}\n\n{}\n\n", one.lead, table(&header, rows));
     for note in &found.notes {
         text.push_str(&format!("{note}\n"));
     }
@@ -142,7 +144,13 @@ mod tests {
         let rows = vec![row(2.25, near), row(9.0, Bar::AtMost(8.0))];
         let notes = vec!["A note.".to_owned()];
         let found = Table { title: "T".to_owned(), notes, rows, charts: vec![] };
-        let text = text("Lead.", &found, &[PathBuf::from("c/a.svg")]);
+        let one = Experiment {
+            name: "n".to_owned(),
+            lead: "Lead.".to_owned(),
+            source: "paper",
+            run: &|_| Table::default(),
+        };
+        let text = text(&one, &found, &[PathBuf::from("c/a.svg")]);
         let expected = "what  paper  ours         bar      verdict\n\
                         x     2      2.25 ± 0.10  2 ± 0.5  PASS\n\
                         x     2      9.00 ± 0.10  ≤ 8      FAIL";
