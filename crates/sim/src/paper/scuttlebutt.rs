@@ -71,20 +71,22 @@ pub fn run(work: &Work<'_>) -> Table {
 
 fn notes() -> Vec<String> {
     [
-        "128 participants with 64 keys each; each gossips once a second (fixed period, random phase) \
-         with a uniform peer, push-pull, at most 100 deltas each way. So 2 exchanges x 100 deltas = \
-         200 updates/s is the ceiling of the whole group, and overload is a cliff there.",
-        "Updates fall on uniform keys for 60 s; seconds 30 to 60 are measured once a second at every \
-         fourth participant: mean number of entries that are not the origin's latest, and the longest \
-         time that any of them has lacked an update. Precise-newest has no steady state above the \
-         ceiling: what is stuck grows as old as the run, so its staleness is no property of the order. \
-         The bar of scuttle-depth is 10 % (quick: 15 %), and a second more where whole seconds are read.",
+        "128 participants with 64 keys each; each gossips once a second (fixed period, random \
+         phase) with a uniform peer, push-pull, at most 100 deltas each way. So 2 exchanges x 100 \
+         deltas = 200 updates/s is the ceiling of the whole group, and overload is a cliff there.",
+        "Updates fall on uniform keys for 60 s; seconds 30 to 60 are measured once a second at \
+         every fourth participant: mean number of entries that are not the origin's latest, and \
+         the longest time that any of them has lacked an update. Precise-newest has no steady \
+         state above the ceiling: what is stuck grows as old as the run, so its staleness is no \
+         property of the order. The bar of scuttle-depth is 10 % (quick: 15 %), and a second more \
+         where whole seconds are read.",
         "Invariant C is checked every 5 s: who claims a version of an origin holds every key that \
          the origin has at or below it.",
-        "Flow control (its constants are ours, the paper's were not found): 0.04 updates/s more per \
-         exchange in which the own deltas fitted, half of it after an exchange in which they did not, and \
-         two peers divide the sum of their rates. 120 s of 256 updates/s offered, the second half \
-         measured; 30 s with a quarter of the message size; then 128 updates/s at the full size.",
+        "Flow control (its constants are ours, the paper's were not found): 0.04 updates/s more \
+         per exchange in which the own deltas fitted, half of it after an exchange in which they \
+         did not, and two peers divide the sum of their rates. 120 s of 256 updates/s offered, the \
+         second half measured; 30 s with a quarter of the message size; then 128 updates/s at the \
+         full size.",
     ]
     .map(str::to_owned)
     .to_vec()

@@ -1,4 +1,4 @@
-//! Question 1: how many rounds an epidemic takes, and the law behind it.
+//! Decides how question 1 is answered: how many rounds an epidemic takes, and the law behind it.
 
 use super::{Question, beside, near, row, table};
 use crate::epidemic::{Mode, Setting, Spread, chain};
@@ -10,12 +10,13 @@ use crate::work::Work;
 pub(super) const QUESTION: Question = Question {
     number: 1,
     asked: "Why is gossip called epidemic, and what property governs its spread rate?",
-    article_says: "With fanout k, after r rounds about k^r nodes have the update; k^r = N gives the \
-                   rounds. An initial slow spread accelerates, then tapers off.",
+    article_says: "With fanout k, after r rounds about k^r nodes have the update; k^r = N gives \
+                   the rounds. An initial slow spread accelerates, then tapers off.",
     true_answer: "O(log N) is right, k^r is not: who knows goes on telling, so growth is 1 + k per \
-                  round (64 of 10,000 know after 3 rounds of k = 3, not 27), and the last ones take \
-                  (ln N)/k rounds more. Push with k = 3 takes 5.64, 8.17, 10.58 and 15.40 rounds \
-                  for 100, 1,000, 10,000 and a million nodes; ceil(log_k N) says 5, 7, 9 and 13.",
+                  round (64 of 10,000 know after 3 rounds of k = 3, not 27), and the last ones \
+                  take (ln N)/k rounds more. Push with k = 3 takes 5.64, 8.17, 10.58 and 15.40 \
+                  rounds for 100, 1,000, 10,000 and a million nodes; ceil(log_k N) says 5, 7, 9 \
+                  and 13.",
     run,
 };
 
@@ -61,10 +62,8 @@ fn run(work: &Work<'_>) -> Table {
     ]);
     let mut found = table(
         "The law of an epidemic",
-        &[
-            "Synchronous rounds, distinct uniform targets, no loss, one source: the chain of counts. The \
-           article's figure beside each row is its ceil(log_k N).",
-        ],
+        &["Synchronous rounds, distinct uniform targets, no loss, one source: the chain of \
+             counts. The article's figure beside each row is its ceil(log_k N)."],
         rows,
     );
     found.charts.push(chart(&curve));

@@ -1,4 +1,5 @@
-//! Question 2: push, pull and push-pull, by rounds, by messages, and for a late joiner.
+//! Decides how question 2 is answered: push, pull and push-pull, by rounds, by messages, and for a
+//! late joiner.
 
 use tidings_proto::Config;
 
@@ -13,14 +14,15 @@ use crate::world::WorldConfig;
 
 pub(super) const QUESTION: Question = Question {
     number: 2,
-    asked: "What is the difference between push, pull and push-pull, and when would you choose each?",
-    article_says: "Push is fast for new updates but late joiners may miss them; pull is slower for new \
-                   updates; push-pull converges best at double the messages per round.",
-    true_answer: "Push is the slowest of the three to reach everybody: 18.0 rounds among 1,000 with one \
-                  peer each, pull 13.8, push-pull 9.2. Push leaves 0.37 of a last tenth \
-                  for the next round, pull under 0.1. Push-pull is done in half the rounds, so its messages per node are 1.2 times \
-                  those of push, not double. A late joiner of a cluster that only pushes has 0 of 20 \
-                  older keys, and all 20 where it can pull.",
+    asked: "What is the difference between push, pull and push-pull, and when would you choose \
+            each?",
+    article_says: "Push is fast for new updates but late joiners may miss them; pull is slower for \
+                   new updates; push-pull converges best at double the messages per round.",
+    true_answer: "Push is the slowest of the three to reach everybody: 18.0 rounds among 1,000 \
+                  with one peer each, pull 13.8, push-pull 9.2. Push leaves 0.37 of a last tenth \
+                  for the next round, pull under 0.1. Push-pull is done in half the rounds, so its \
+                  messages per node are 1.2 times those of push, not double. A late joiner of a \
+                  cluster that only pushes has 0 of 20 older keys, and all 20 where it can pull.",
     run,
 };
 
@@ -72,10 +74,10 @@ fn run(work: &Work<'_>) -> Table {
     table(
         "Push, pull and both",
         &[
-            "1,000 nodes, one peer per round each, no loss. Messages: push counts those who know, pull \
-             those who do not and the replies, push-pull all nodes and the replies.",
-            "Late joiner: the core, 20 members and 20 keys; a member is cut off from before they are \
-             written until long after, as one that was not there.",
+            "1,000 nodes, one peer per round each, no loss. Messages: push counts those who know, \
+             pull those who do not and the replies, push-pull all nodes and the replies.",
+            "Late joiner: the core, 20 members and 20 keys; a member is cut off from before they \
+             are written until long after, as one that was not there.",
         ],
         rows,
     )

@@ -1,4 +1,5 @@
-//! Question 3: dissemination and anti-entropy, each with the other turned off.
+//! Decides how question 3 is answered: dissemination and anti-entropy, each with the other turned
+//! off.
 
 use tidings_proto::Config;
 
@@ -13,11 +14,11 @@ pub(super) const QUESTION: Question = Question {
     asked: "How does anti-entropy differ from dissemination, and why does Dynamo use both?",
     article_says: "Dissemination propagates new updates fast; anti-entropy repairs existing state. \
                    Cassandra uses anti-entropy for hinted handoffs and data repair.",
-    true_answer: "Right in outline. Rumours alone reach all 40 members in under a second, but of 20 \
-                  keys written while one member was away it lacks all 20 for ever. Reconciliation \
-                  alone lacks none and takes seconds longer; together they are fast and lack none. \
-                  Hinted handoff is neither: it replays single writes, and Dynamo gossips membership, \
-                  not the writes of clients.",
+    true_answer: "Right in outline. Rumours alone reach all 40 members in under a second, but of \
+                  20 keys written while one member was away it lacks all 20 for ever. \
+                  Reconciliation alone lacks none and takes seconds longer; together they are fast \
+                  and lack none. Hinted handoff is neither: it replays single writes, and Dynamo \
+                  gossips membership, not the writes of clients.",
     run,
 };
 
@@ -56,11 +57,9 @@ fn run(work: &Work<'_>) -> Table {
     }
     table(
         "Dissemination against anti-entropy",
-        &[
-            "The core with one of the two paths turned off. One member of 40 is cut off for 4 s, in \
-           which 20 keys are written elsewhere; it is looked at 20 s after its return. It is not \
-           away long enough to be declared failed, so nothing but the fingerprints tells.",
-        ],
+        &["The core with one of the two paths turned off. One member of 40 is cut off for 4 s, \
+             in which 20 keys are written elsewhere; it is looked at 20 s after its return. It is \
+             not away long enough to be declared failed, so nothing but the fingerprints tells."],
         rows,
     )
 }

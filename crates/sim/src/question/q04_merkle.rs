@@ -1,4 +1,4 @@
-//! Question 4: what a Merkle tree costs to compare and to keep.
+//! Decides how question 4 is answered: what a Merkle tree costs to compare and to keep.
 
 use tidings_proto::base::rng::Rng;
 
@@ -10,11 +10,11 @@ use crate::work::Work;
 pub(super) const QUESTION: Question = Question {
     number: 4,
     asked: "How do Merkle trees enable efficient anti-entropy, and what is the trade-off?",
-    article_says: "Only O(log N) data transferred per reconciliation. Trees must be rebuilt when the \
-                   data changes significantly.",
-    true_answer: "It is O(d log N) for d differences, and one hash when there are none: with 131,072 \
-                  keys 1 difference costs 35 hashes, and 1,000 cost about 14,000, over 800 times \
-                  the article's 17. A tree is kept by 18 hashes per write; it is never rebuilt.",
+    article_says: "Only O(log N) data transferred per reconciliation. Trees must be rebuilt when \
+                   the data changes significantly.",
+    true_answer: "It is O(d log N) for d differences, and one hash when there are none: with \
+                  131,072 keys 1 difference costs 35 hashes, and 1,000 cost over 800 times the \
+                  article's 17. A tree is kept by 18 hashes per write; it is never rebuilt.",
     run,
 };
 
@@ -56,10 +56,9 @@ fn run(work: &Work<'_>) -> Table {
     rows.extend(upkeep(&tree, &written, build));
     table(
         "What a Merkle tree costs",
-        &[
-            "A binary tree, one leaf per key, 2^17 keys, 128-bit keyed hashes, leaf and inner nodes in \
-           different domains. Hashes are counted one way; the keys and values come on top.",
-        ],
+        &["A binary tree, one leaf per key, 131,072 (2^17) keys, 128-bit keyed hashes, leaf and \
+             inner nodes in different domains. Hashes are counted one way; the keys and values \
+             come on top."],
         rows,
     )
 }

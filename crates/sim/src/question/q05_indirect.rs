@@ -1,4 +1,5 @@
-//! Question 5: how often a live member's probe fails, with and without helpers.
+//! Decides how question 5 is answered: how often a live member's probe fails, with and without
+//! helpers.
 
 use tidings_proto::Config;
 use tidings_proto::base::rng::Rng;
@@ -15,11 +16,11 @@ pub(super) const QUESTION: Question = Question {
     asked: "Describe SWIM failure detection and how indirect pings reduce false positives.",
     article_says: "If any indirect ping succeeds, the target is alive; it is marked failed only if \
                    all k indirect pings fail.",
-    true_answer: "At 10 % loss a direct probe of a live member fails with probability 0.19, and with \
-                  3 helpers with 0.0077: still some 8 false verdicts per period among 1,000 members. \
-                  What the article leaves out ends them: a failed probe only raises a suspicion, \
-                  which the member refutes. The core, which also repeats its ping, declares 0 live \
-                  members failed under this loss.",
+    true_answer: "At 10 % loss a direct probe of a live member fails with probability 0.19, and \
+                  with 3 helpers with 0.0077: still some 8 false verdicts per period among 1,000 \
+                  members. What the article leaves out ends them: a failed probe only raises a \
+                  suspicion, which the member refutes. The core, which also repeats its ping, \
+                  declares 0 live members failed under this loss.",
     run,
 };
 
@@ -48,10 +49,11 @@ fn run(work: &Work<'_>) -> Table {
     }
     table(
         "Indirect probes at 10 % loss",
-        &["Model: one probe round succeeds if the ping and its ack arrive, or for one helper all \
-           four messages of its detour: failure (1-q^2)(1-q^4)^k, q = 0.9 (Das et al. 2002). The \
-           core first repeats an unanswered ping, asks its helpers in parallel (the article's code \
-           asks one after the other) and a stream besides."],
+        &["10 % of all messages are lost. Model: one probe round succeeds if the ping and its \
+             ack arrive, or for one helper all four messages of its detour: failure \
+             (1-q^2)(1-q^4)^k, q = 0.9 (Das et al. 2002). The core first repeats an unanswered \
+             ping, asks its helpers in parallel (the article's code asks one after the other) and \
+             a stream besides."],
         rows,
     )
 }

@@ -1,4 +1,5 @@
-//! Question 6: biased peer choice for a hot key, as it could be and as the article's code does it.
+//! Decides how question 6 is answered: biased peer choice for a hot key, as it could be and as the
+//! article's code does it.
 
 use tidings_proto::base::rng::Rng;
 
@@ -17,8 +18,8 @@ pub(super) const QUESTION: Question = Question {
                   while it is new: then the last of 50 readers among 1,000 knows in 0.7 of the \
                   rounds, all others within 1.2 times of uniform choice, and readers ask the owner \
                   a third less often. With a bias that never ends everybody else waits about twice \
-                  as long. The article's code does not bias at all (0.05 of its choices are readers, \
-                  as by chance): it records the caller. Cassandra picks uniformly.",
+                  as long. The article's code does not bias at all (0.05 of its choices are \
+                  readers, as by chance): it records the caller. Cassandra picks uniformly.",
     run,
 };
 
@@ -75,8 +76,8 @@ const NOTES: &[&str] = &[
      readers, for the first 5 rounds. Each reader reads once a round and asks the owner until the \
      news has reached it; the key changes every 20 rounds. 100 runs.",
     "Errors of the article's BiasedGossipNode: hot_key_threshold is never read; the log gets the \
-     caller's own id and nobody else's, and the candidates exclude the caller, so no choice is ever \
-     biased; entries never expire; the cluster is compared with `self` but the log holds ids; \
+     caller's own id and nobody else's, and the candidates exclude the caller, so no choice is \
+     ever biased; entries never expire; the cluster is compared with `self` but the log holds ids; \
      random.sample raises where fewer than k peers are left.",
     "Cassandra: Gossiper.sendGossip picks a random live endpoint; there is no code that prefers \
      owners of adjacent ranges in 4.1, 5.0 or trunk.",

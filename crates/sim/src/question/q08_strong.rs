@@ -1,4 +1,5 @@
-//! Question 8: what gossip cannot promise, shown as histories, beside consensus.
+//! Decides how question 8 is answered: what gossip cannot promise, shown as histories, beside
+//! consensus.
 
 use tidings_proto::Config;
 use tidings_proto::io::Reply;
@@ -14,13 +15,13 @@ use crate::world::{World, WorldConfig};
 pub(super) const QUESTION: Question = Question {
     number: 8,
     asked: "Why is gossip unsuitable for transactions or strong consistency, and what to use?",
-    article_says: "Convergence time is probabilistic: you cannot know when convergence is complete. \
-                   Use Raft or Paxos, which provide linearizability.",
-    true_answer: "Gossip acknowledges a write that another member does not read: 1 stale read makes \
-                  the history non-linearizable. Two sides of a split each withdraw the same 100, so \
-                  200 leave an account that held 100; a majority log pays out 100 and refuses the \
-                  minority. But one can know afterwards: version vectors prove that all 5 members \
-                  have applied a write.",
+    article_says: "Convergence time is probabilistic: you cannot know when convergence is \
+                   complete. Use Raft or Paxos, which provide linearizability.",
+    true_answer: "Gossip acknowledges a write that another member does not read: 1 stale read \
+                  makes the history non-linearizable. Two sides of a split each withdraw the same \
+                  100, so 200 leave an account that held 100; a majority log pays out 100 and \
+                  refuses the minority. But one can know afterwards: version vectors prove that \
+                  all 5 members have applied a write.",
     run,
 };
 
@@ -55,9 +56,9 @@ fn notes(gossip: &[Operation]) -> [&'static str; 2] {
     // The history is one of three operations, whatever the seed.
     assert_eq!(gossip.len(), 3);
     [
-        "Gossip: the core, 5 members split 2 to 3. The history: write(1) is acknowledged at a member \
-         of the smaller side; later a member there reads 1, and still later one of the larger side \
-         reads nothing. No order of the three that keeps real time explains it.",
+        "Gossip: the core, 5 members split 2 to 3. The history: write(1) is acknowledged at a \
+         member of the smaller side; later a member there reads 1, and still later one of the \
+         larger side reads nothing. No order of the three that keeps real time explains it.",
         "Consensus: a log of single Paxos decrees among the same 5 with the same split. Commit \
          across shards and leader election need it too; a gossip group of keys is atomic on each \
          member only, not between members.",

@@ -1,4 +1,5 @@
-//! Question 9: a split, work on both sides, and what is left of it after the heal.
+//! Decides how question 9 is answered: a split, work on both sides, and what is left of it after
+//! the heal.
 
 use tidings_proto::Config;
 use tidings_proto::io::MemberChange;
@@ -12,12 +13,13 @@ use crate::world::{World, WorldConfig};
 pub(super) const QUESTION: Question = Question {
     number: 9,
     asked: "How does gossip handle network partitions, and what happens when one heals?",
-    article_says: "Each side continues with its own state; when the partition heals, nodes gossip and \
-                   merge, and eventually converge.",
+    article_says: "Each side continues with its own state; when the partition heals, nodes gossip \
+                   and merge, and eventually converge.",
     true_answer: "Only if somebody still contacts the other side: by then each of 40 members holds \
-                  the 20 others failed. Recontact of failed members makes all views equal within 5 s \
-                  of the heal; with nobody contacted, a split stays for ever. Writes of both sides \
-                  survive, except for 1 of the 2 written under one key, which is counted.",
+                  the 20 others failed. Recontact of failed members makes all views equal within 5 \
+                  s of the heal; with nobody contacted, a split stays for ever. Writes of both \
+                  sides survive, except that 1 value of the key that both wrote is left; the other \
+                  is counted.",
     run,
 };
 
@@ -66,11 +68,10 @@ fn run(work: &Work<'_>) -> Table {
     ];
     table(
         "A split of 60 s, work on both sides, and the heal",
-        &[
-            "The core, 40 members on a LAN. Each side writes 30 keys of its own and both write one more. \
-           Last writer wins by default; the loser is counted where it was discarded. Without \
-           recontact (recontacts = 0, no seeds) the two sides never hear of each other again.",
-        ],
+        &["The core, 40 members on a LAN. Each side writes 30 keys of its own and both write one \
+             more. Last writer wins by default; the loser is counted where it was discarded. \
+             Without recontact (recontacts = 0, no seeds) the two sides never hear of each other \
+             again."],
         rows,
     )
 }

@@ -1,4 +1,5 @@
-//! Question 11: gossip and consensus side by side: messages, busiest member, minority, lock.
+//! Decides how question 11 is answered: gossip and consensus side by side: messages, busiest
+//! member, minority, lock.
 
 use tidings_proto::Config;
 use tidings_proto::io::Reply;
@@ -18,9 +19,9 @@ pub(super) const QUESTION: Question = Question {
                    single leader, transactions, linearizability.",
     true_answer: "By load: a leader handles 998 messages per update among 500, the busiest gossip \
                   member a small fraction of that. By availability: with 2 of 5 members cut off, \
-                  gossip takes writes on both sides and consensus only on the side of 3; with 3 gone \
-                  consensus stands still (it tolerates 2 of 5, not all). By safety: a lock kept in \
-                  gossip was granted 2 times, by consensus once.",
+                  gossip takes writes on both sides and consensus only on the side of 3; with 3 \
+                  gone consensus stands still (it tolerates 2 of 5, not all). By safety: a lock \
+                  kept in gossip was granted 2 times, by consensus once.",
     run,
 };
 
@@ -62,9 +63,9 @@ fn run(work: &Work<'_>) -> Table {
     table(
         "Gossip beside consensus",
         &[
-            "Consensus: a Paxos log; a stable leader sends each update to all and hears from all, two \
-             message delays to a majority's answer. Gossip: the core on a LAN, messages of one update \
-             above those at rest.",
+            "Consensus: a Paxos log; a stable leader sends each update to all and hears from all, \
+             two message delays to a majority's answer. Gossip: the core on a LAN, messages of one \
+             update above those at rest.",
             "A lock needs one winner among all who ask: only a majority can say so. Gossip has no \
              word for it, so the core refuses compare-and-set and locks rather than pretend.",
         ],

@@ -1,5 +1,5 @@
-//! Question 12: what version vectors detect, what they cost where one entry stands for many
-//! clients, and what causal consistency needs besides.
+//! Decides how question 12 is answered: what version vectors detect, what they cost where one entry
+//! stands for many clients, and what causal consistency needs besides.
 
 use tidings_proto::Config;
 use tidings_proto::base::rng::Rng;
@@ -15,14 +15,14 @@ use crate::world::WorldConfig;
 pub(super) const QUESTION: Question = Question {
     number: 12,
     asked: "What is the role of vector clocks in gossip, and what consistency do they enable?",
-    article_says: "Layered on top of gossip, vector clocks enable causal consistency. Cassandra 2.0 \
-                   used them before moving to last-write-wins.",
+    article_says: "Layered on top of gossip, vector clocks enable causal consistency. Cassandra \
+                   2.0 used them before moving to last-write-wins.",
     true_answer: "They detect; they do not order delivery. Vectors misjudge 0 pairs of events, \
                   Lamport clocks order most concurrent ones. One vector per server leaves 100 \
                   siblings of two clients with 50 writes each, dotted vectors 2, last-writer-wins \
-                  drops 99 writes that no successor saw. An answer was readable before its question \
-                  in the core too; it is not where the reader waits until its vector covers what the \
-                  answer depends on. Cassandra never shipped vector clocks.",
+                  drops 99 writes that no successor saw. An answer was readable before its \
+                  question in the core too; it is not where the reader waits until its vector \
+                  covers what the answer depends on. Cassandra never shipped vector clocks.",
     run,
 };
 
@@ -50,13 +50,13 @@ fn run(work: &Work<'_>) -> Table {
     table(
         "What vectors tell",
         &[
-            "Siblings: two clients write one key in turn, each on what it read before the other's \
-             last write (Preguica et al. 2010). Events: 300 at 5 processes, half of them after a \
-             message.",
-            "Questions and answers: the core, 30 members. Ten times a member is cut off for 3 s, in \
-             which a question is written and spreads; just after its return another member answers. \
-             It is asked every 5 ms. The waiting reader shows an answer only when its own vector \
-             covers the question's dot.",
+            "Siblings: two clients write one key in turn, 50 times each, on what it read before \
+             the other's last write (Preguica et al. 2010). Events: 300 at 5 processes, half of \
+             them after a message.",
+            "Questions and answers: the core, 30 members. Ten times a member is cut off for 3 s, \
+             in which a question is written and spreads; just after its return another member \
+             answers. It is asked every 5 ms. The waiting reader shows an answer only when its own \
+             vector covers the question's dot.",
         ],
         rows,
     )

@@ -1,4 +1,4 @@
-//! Question 13: what the interval buys and what it costs.
+//! Decides how question 13 is answered: what the interval buys and what it costs.
 
 use tidings_proto::Config;
 
@@ -14,14 +14,14 @@ use crate::world::WorldConfig;
 pub(super) const QUESTION: Question = Question {
     number: 13,
     asked: "How does the gossip interval trade convergence speed against system load?",
-    article_says: "Shorter: faster but higher load. Intervals range from hundreds of milliseconds for \
-                   small clusters to seconds for large ones.",
-    true_answer: "In rounds it is a product: 6 rounds (p99 of 1,000 members, push-pull, 3 peers) are \
-                  3 s at 500 ms and 12 s at 2 s. A member that passes news on at receipt depends \
-                  less on it: 4 times the interval costs the core under 3.5 times the time. Load per \
-                  member is the same among 30 and 300, and ten times the members take under twice \
-                  the time, so size is no reason for a longer interval. And at rest the core sends \
-                  only probes: its gossip interval costs nothing then.",
+    article_says: "Shorter: faster but higher load. Intervals range from hundreds of milliseconds \
+                   for small clusters to seconds for large ones.",
+    true_answer: "In rounds it is a product: 6 rounds (p99 of 1,000 members, push-pull, 3 peers) \
+                  are 3 s at 500 ms and 12 s at 2 s. A member that passes news on at receipt \
+                  depends less on it: 4 times the interval costs the core under 3.5 times the \
+                  time. Load per member is the same among 30 and 300, and ten times the members \
+                  take under twice the time, so size is no reason for a longer interval. And at \
+                  rest the core sends only probes: its gossip interval costs nothing then.",
     run,
 };
 
@@ -83,11 +83,9 @@ fn run(work: &Work<'_>) -> Table {
     ];
     table(
         "The interval",
-        &[
-            "The core on a LAN with one peer told at once and one per gossip interval (its defaults tell \
-           six at once, and finish before the first interval is over). Seconds are the mean of 12 \
-           updates.",
-        ],
+        &["The core on a LAN with one peer told at once and one per gossip interval (its \
+             defaults tell six at once, and finish before the first interval is over). Seconds are \
+             the mean of 12 updates."],
         rows,
     )
 }

@@ -1,5 +1,5 @@
-//! Question 14: how Cassandra, Consul and the others really use gossip, and whether detection and
-//! membership can be tuned apart.
+//! Decides how question 14 is answered: how Cassandra, Consul and the others really use gossip, and
+//! whether detection and membership can be tuned apart.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ use crate::world::WorldConfig;
 pub(super) const QUESTION: Question = Question {
     number: 14,
     asked: "Cassandra and Consul both use gossip: compare their use and implementation.",
-    article_says: "Cassandra's failure detection uses a separate Gossiper instance; Consul uses gossip \
-                   for membership, failure detection and distributed lock leasing.",
+    article_says: "Cassandra's failure detection uses a separate Gossiper instance; Consul uses \
+                   gossip for membership, failure detection and distributed lock leasing.",
     true_answer: "Cassandra has one Gossiper that feeds one FailureDetector; Scylla has a separate \
                   detector. Consul's locks and leader election are Raft; gossip only invalidates \
                   sessions through serfHealth. A separation is worth having: in the core, other \
@@ -64,13 +64,15 @@ const NOTES: &[&str] = &[
      accusations of every member, and when each declared the silent one failed. Membership: seeds \
      every 3 rounds instead of 10, forgetting after 600 s instead of 72 h, 9 recontacts a period \
      instead of 3.",
-    "Wrong in the article: etcd uses gossip (Raft only; its discovery URL is bootstrap). Kubernetes is \
-     gossip-style (kubelets write leases to the API server, over Raft). DynamoDB gossips membership \
-     (that is Dynamo of 2007). Cassandra uses HLC (wall clock microseconds; HLC only in Accord). \
-     system.peers has gossip_state, state and load (it has not; see system_views.gossip_info).",
-    "Wrong in the articles: Cassandra propagates its schema by gossip (only the schema's version; from \
-     TCM on a log). Consensus tolerates faults fully (half less one). SWIM is by Das and Chandra (Das, \
-     Gupta, Motivala); Demers et al. wrote 'Epidemic Algorithms for Replicated Database Maintenance'.",
+    "Wrong in the article: etcd uses gossip (Raft only; its discovery URL is bootstrap). \
+     Kubernetes is gossip-style (kubelets write leases to the API server, over Raft). DynamoDB \
+     gossips membership (that is Dynamo of 2007). Cassandra uses HLC (wall clock microseconds; HLC \
+     only in Accord). system.peers has gossip_state, state and load (it has not; see \
+     system_views.gossip_info).",
+    "Wrong in the articles: Cassandra propagates its schema by gossip (only the schema's version; \
+     from TCM on a log). Consensus tolerates faults fully (half less one). SWIM is by Das and \
+     Chandra (Das, Gupta, Motivala); Demers et al. wrote 'Epidemic Algorithms for Replicated \
+     Database Maintenance'.",
 ];
 
 /// What the detectors of all members did.

@@ -1,4 +1,5 @@
-//! Question 15: what can be promised of a random spread, and what a fixed schedule promises.
+//! Decides how question 15 is answered: what can be promised of a random spread, and what a fixed
+//! schedule promises.
 
 use tidings_proto::base::rng::Rng;
 
@@ -11,14 +12,14 @@ use crate::work::Work;
 pub(super) const QUESTION: Question = Question {
     number: 15,
     asked: "Why does gossip give probabilistic bounds rather than deterministic ones?",
-    article_says: "Because peers are random; a deterministic bound would require knowing exactly which \
-                   nodes contact which. You can only say 'with high probability within T'.",
+    article_says: "Because peers are random; a deterministic bound would require knowing exactly \
+                   which nodes contact which. You can only say 'with high probability within T'.",
     true_answer: "Right, and the probability can be computed and kept: the p99 of 1,000 nodes \
-                  (push, 3 peers) is 9 to 10 rounds, and of fresh runs about 1 % took longer. Fixed \
-                  schedules exist: a hypercube tells 1,024 nodes in exactly 10 rounds. They are \
-                  fragile, which is why nobody gossips by them: with 1 node down 4 others miss the \
-                  news on average and up to 511, with 1 % loss about 49; random push with the same \
-                  loss reached all in each of 500 runs.",
+                  (push, 3 peers) is 9 to 10 rounds, and of fresh runs about 1 % took longer. \
+                  Fixed schedules exist: a hypercube tells 1,024 nodes in exactly 10 rounds. They \
+                  are fragile, which is why nobody gossips by them: with 1 node down 4 others miss \
+                  the news on average and up to 511, with 1 % loss about 49; random push with the \
+                  same loss reached all in each of 500 runs.",
     run,
 };
 
@@ -54,11 +55,11 @@ fn run(work: &Work<'_>) -> Table {
     table(
         "Random and fixed schedules",
         &[
-            "Random: the chain of counts. Fixed: in round r each of 1,024 nodes exchanges with the one \
-             whose number differs in bit r, so that news doubles in each round and every node depends \
-             on single exchanges.",
-            "For hard real time neither will do; what can be bought is a smaller probability, one or \
-             two rounds for each factor of ten.",
+            "Random: the chain of counts. Fixed: in round r each of 1,024 nodes exchanges with the \
+             one whose number differs in bit r, so that news doubles in each round and every node \
+             depends on single exchanges.",
+            "For hard real time neither will do; what can be bought is a smaller probability, one \
+             or two rounds for each factor of ten.",
         ],
         rows,
     )

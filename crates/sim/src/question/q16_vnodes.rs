@@ -1,4 +1,5 @@
-//! Question 16: whether favouring the owners of adjacent ranges stabilises a ring sooner.
+//! Decides how question 16 is answered: whether favouring the owners of adjacent ranges stabilises
+//! a ring sooner.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +14,9 @@ use crate::work::Work;
 pub(super) const QUESTION: Question = Question {
     number: 16,
     asked: "What happens in a Cassandra vnode migration, and how does biased gossip help?",
-    article_says: "Biased selection prioritises gossip with nodes owning adjacent token ranges; this \
-                   accelerates propagation of ownership metadata so the ring stabilises faster.",
+    article_says: "Biased selection prioritises gossip with nodes owning adjacent token ranges; \
+                   this accelerates propagation of ownership metadata so the ring stabilises \
+                   faster.",
     true_answer: "Cassandra does not do it: it picks peers uniformly, and since TCM ownership is a \
                   log, not gossip. If it did: with 4 tokens per node among 1,000 the 12 affected \
                   owners would know in about half of the rounds; with 256 tokens over 500 of the \
@@ -45,13 +47,13 @@ fn run(work: &Work<'_>) -> Table {
     table(
         "A node joins a ring of vnodes",
         &[
-            "1,000 nodes with random tokens, 3 replicas. A joining node takes over the ranges before \
-             each of its tokens; the next 3 distinct owners after each are affected. Push, 3 peers a \
-             round, biased with probability 0.7 to the affected, against uniform choice; mean of 40 \
-             runs.",
-            "In Cassandra a joining node announces its tokens, waits ring_delay (30 s), streams its \
-             ranges while writes go to both, and then owns them; the wait, not the choice of peers, \
-             decides how soon.",
+            "1,000 nodes with random tokens, 3 replicas. A joining node takes over the ranges \
+             before each of its tokens; the next 3 distinct owners after each are affected. Push, \
+             3 peers a round, biased with probability 0.7 to the affected, against uniform choice; \
+             mean of 40 runs.",
+            "In Cassandra a joining node announces its tokens, waits ring_delay (30 s), streams \
+             its ranges while writes go to both, and then owns them; the wait, not the choice of \
+             peers, decides how soon.",
         ],
         rows,
     )

@@ -1,4 +1,5 @@
-//! Question 17: read-your-writes by routing to the writer, by the dot, and after its death.
+//! Decides how question 17 is answered: read-your-writes by routing to the writer, by the dot, and
+//! after its death.
 
 use tidings_proto::Config;
 use tidings_proto::base::clocks::Dot;
@@ -15,13 +16,15 @@ pub(super) const QUESTION: Question = Question {
     number: 17,
     asked: "How would you implement read-your-writes in a gossip-based system?",
     article_says: "Route reads back to the node that handled the write. The writer becomes a \
-                   bottleneck for all reads; if it fails, reads may not see your write immediately.",
-    true_answer: "Routing to the writer works: 0 stale reads there, while most others are stale just \
-                  after the acknowledgement. It need not be a bottleneck: a token with the write's \
-                  dot lets any member that covers it answer, and within 1 s all 40 do. If \
+                   bottleneck for all reads; if it fails, reads may not see your write \
+                   immediately.",
+    true_answer: "Routing to the writer works: 0 stale reads there, while most others are stale \
+                  just after the acknowledgement. It need not be a bottleneck: a token with the \
+                  write's dot lets any member that covers it answer, and within 1 s all 40 do. If \
                   the writer dies before anything left it, the write is on 0 of the 39 others: not \
                   late but gone, unless a disk brings it back. The core sends its news with the \
-                  acknowledgement, so a writer that dies just after it leaves the write with all 39.",
+                  acknowledgement, so a writer that dies just after it leaves the write with all \
+                  39.",
     run,
 };
 
@@ -48,11 +51,9 @@ fn run(work: &Work<'_>) -> Table {
     ];
     table(
         "Reading what one wrote",
-        &[
-            "The core, 40 members, 5 to 20 ms one way. The token of a write is its dot; a member may \
-           answer a session if its version vector covers it, and else says that it is stale instead \
-           of answering. After the writer's death the others are read for 15 s.",
-        ],
+        &["The core, 40 members, 5 to 20 ms one way. The token of a write is its dot; a member \
+             may answer a session if its version vector covers it, and else says that it is stale \
+             instead of answering. After the writer's death the others are read for 15 s."],
         rows,
     )
 }

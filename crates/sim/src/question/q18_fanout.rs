@@ -1,4 +1,4 @@
-//! Question 18: what more peers per round buy, and what they cost.
+//! Decides how question 18 is answered: what more peers per round buy, and what they cost.
 
 use super::q01_epidemic::rounds_row;
 use super::{Question, beside, near, row, table};
@@ -12,11 +12,11 @@ pub(super) const QUESTION: Question = Question {
     asked: "What are the practical limits on fanout, and what if it is too high or too low?",
     article_says: "k = 1 or 2: linear or near-linear spread. Doubling k from 3 to 6 only reduces \
                    rounds from about 6 to 4 for 1,000 nodes.",
-    true_answer: "k = 1 is logarithmic too: 18.0 rounds among 1,000, not 999, and 34.9 among a million. \
-                  From 3 to 6 push falls from 8.17 to 5.49 rounds; each step buys less. Until all \
-                  know, push costs 8 to 10.5 messages per node for k up to 6, and 20 at 16; the cost \
-                  of push-pull grows from 9.8 to 25.5 at 6. A low k misses nobody: with 30 % of \
-                  messages lost k = 1 takes 24.5 rounds, and still reaches all.",
+    true_answer: "k = 1 is logarithmic too: 18.0 rounds among 1,000, not 999, and 34.9 among a \
+                  million. From 3 to 6 push falls from 8.17 to 5.49 rounds; each step buys less. \
+                  Until all know, push costs 8 to 10.5 messages per node for k up to 6, and 20 at \
+                  16; the cost of push-pull grows from 9.8 to 25.5 at 6. A low k misses nobody: \
+                  with 30 % of messages lost k = 1 takes 24.5 rounds, and still reaches all.",
     run,
 };
 
@@ -87,8 +87,8 @@ fn run(work: &Work<'_>) -> Table {
     let mut found = table(
         "Fanout",
         &["The chain of counts, synchronous rounds. Messages are counted until all know; a \
-           protocol that does not know when to stop sends more. A peer that is down costs what a lost \
-           message costs."],
+           protocol that does not know when to stop sends more. A peer that is down costs what a \
+           lost message costs."],
         rows,
     );
     found.charts.push(chart(&push, &both));

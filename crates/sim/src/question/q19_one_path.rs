@@ -1,4 +1,5 @@
-//! Question 19: a false positive by one bad path, and what it takes to be free of it.
+//! Decides how question 19 is answered: a false positive by one bad path, and what it takes to be
+//! free of it.
 
 use tidings_proto::Config;
 use tidings_proto::io::MemberChange;
@@ -12,14 +13,15 @@ use crate::world::{World, WorldConfig};
 pub(super) const QUESTION: Question = Question {
     number: 19,
     asked: "Describe a false positive of gossip failure detection, and how SWIM mitigates it.",
-    article_says: "A cannot reach B while B is alive: A marks B failed. SWIM asks k random peers; k=3 \
-                   makes it unlikely that all paths are broken at once.",
-    true_answer: "With one path cut, an observer that asks nobody finds its live peer dead at every \
-                  probe, over 20 times in half an hour. With helpers it does so 0 times, whether the \
-                  path is cut one way or both. The chance that all 3 detours of one probe fail at \
-                  10 % loss is 0.041 (0.0077 with the direct path): not rare. What protects then is \
-                  the suspicion, its refutation, and 2 accusers per verdict: a member that loses half \
-                  of its packets for 600 s is declared failed 0 times.",
+    article_says: "A cannot reach B while B is alive: A marks B failed. SWIM asks k random peers; \
+                   k=3 makes it unlikely that all paths are broken at once.",
+    true_answer: "With one path cut, an observer that asks nobody finds its live peer dead at \
+                  every probe, over 20 times in half an hour. With helpers it does so 0 times, \
+                  whether the path is cut one way or both. The chance that all 3 detours of one \
+                  probe fail at 10 % loss is 0.041 (0.0077 with the direct path): not rare. What \
+                  protects then is the suspicion, its refutation, and a second accuser per \
+                  verdict: a member that loses half of its packets for 600 s is declared failed 0 \
+                  times.",
     run,
 };
 
@@ -68,11 +70,9 @@ fn run(work: &Work<'_>) -> Table {
     }
     table(
         "One bad path",
-        &[
-            "The core, 40 members on a LAN, A and B among them. 'Nobody else asked' is without helpers, \
-             streams and witnesses: each finding is what simple heartbeats would call a death. The member \
-             that loses half: 30 % of what it sends and of what it receives.",
-        ],
+        &["The core, 40 members on a LAN, A and B among them. 'Nobody else asked' is without \
+             helpers, streams and witnesses: each finding is what simple heartbeats would call a \
+             death. The member that loses half: 30 % of what it sends and of what it receives."],
         rows,
     )
 }

@@ -1,4 +1,5 @@
-//! Question 20: quorums, hints and Merkle repair, each with the others turned off.
+//! Decides how question 20 is answered: quorums, hints and Merkle repair, each with the others
+//! turned off.
 
 use tidings_proto::base::rng::Rng;
 
@@ -13,10 +14,11 @@ pub(super) const QUESTION: Question = Question {
     article_says: "R + W > N ensures clients read from a majority; quorum overlap guarantees \
                    consistency. Gossip notifies nodes of new writes.",
     true_answer: "It is overlap, not majority: W = 3, R = 1 reads one replica and is never stale, \
-                  while R = W = 1 is stale in 0.667 of all reads. A sloppy quorum loses the overlap: \
-                  with R + W > N all reads on the other side of a split were stale, where a strict \
-                  one refuses the writes. Dynamo gossips membership, not writes; after an outage 170 \
-                  keys differ, and hints repair them unless their holder dies, Merkle repair always.",
+                  while R = W = 1 is stale in 0.667 of all reads. A sloppy quorum loses the \
+                  overlap: with R + W > N all reads on the other side of a split were stale, where \
+                  a strict one refuses the writes. Dynamo gossips membership, not writes; after an \
+                  outage 170 keys differ, and hints repair them unless their holder dies, Merkle \
+                  repair always.",
     run,
 };
 
@@ -40,9 +42,9 @@ fn run(work: &Work<'_>) -> Table {
     table(
         "Overlap, hints and repair",
         &[
-            "A store of 6 nodes, 3 replicas per key unless said. A write is acknowledged by any W of \
-             its replicas, and read at once from any R: the rest is still under way. Expected stale \
-             share C(N-W, R)/C(N, R).",
+            "A store of 6 nodes, 3 replicas per key unless said. A write is acknowledged by any W \
+             of its replicas, and read at once from any R: the rest is still under way. Expected \
+             stale share C(N-W, R)/C(N, R).",
             "Split: the writer reaches only the last of three replicas and three other nodes, the \
              reader only the first two. Outage: one replica is down while all its keys are written \
              with a stand-in that keeps a hint. None of it is linearizable: two writers, a failed \
