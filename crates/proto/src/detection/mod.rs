@@ -1,5 +1,6 @@
-//! Decides who is alive: probes (SWIM), doubt with a deadline (suspicion), and a node's trust in
-//! its own observations (Lifeguard).
+//! Decides who is alive: probes (SWIM), heartbeat counters and phi as alternatives to their
+//! silence, doubt with a deadline (suspicion), and a node's trust in its own observations
+//! (Lifeguard).
 //!
 //! ```text
 //! prober          helper          target
