@@ -1,5 +1,5 @@
 # Two verbs for checks: `verify` never writes, `fix` does. CI runs `make test`, as you do.
-.PHONY: demo test verify fix bench soak results build
+.PHONY: demo test verify fix bench predict soak results build
 
 CARGO ?= cargo
 
@@ -22,6 +22,9 @@ fix:                        ## formats and applies what clippy can
 
 bench: build                ## a real Serf cluster and ours on the same work (needs root, serf, nft)
 	./bench/run
+
+predict: build              ## how long a key takes to reach 50 real agents, beside the plan's figures
+	./bench/predict.py > docs/results/prediction.md
 
 soak:                       ## the full counts: 10,000 nodes, 10^6 schedules, 100 kills
 	SOAK=1 $(CARGO) test --workspace --locked -- --nocapture --test-threads 1

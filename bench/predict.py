@@ -4,18 +4,7 @@ what `tidings plan --agent` says of them and what the packet simulator does with
 
   TIDINGS_BIN=target/release/tidings bench/predict.py [--nodes 50] [--keys 400] [--repeat 3]
 
-How it is measured. Agents run on one machine, so they share one clock: each event on an agent's
-watch stream carries `at_ms`, the time at which that agent applied the key, to a millisecond. A key's
-time is the last agent's `at_ms` less the writer's own. The collector's clock would be finer, but
-fifty streams become readable at once and are read one after the other, on the same two cores that
-the agents need: it measures the collector. Its figures are printed below, to show that.
-A step of the wall clock (it is compared with the monotonic one) voids the repetition.
-
-What the machine adds. A datagram takes some time to be handled, and fifty agents share two cores:
-the plan knows the network and the timers, not the queue for a core. So the same is measured with
-few agents, where the queue is short; the CPU time that a key costs is printed, and the share of the
-machine that others used.
-
+How it is measured, and what the machine adds: PAGE, which it prints first.
 Exits 1 if the 99th percentile is further than 20 % from the plan's, or if an agent misbehaves.
 """
 import argparse
@@ -32,6 +21,21 @@ import subprocess
 import sys
 import tempfile
 import time
+
+PAGE = """How long a key takes
+to reach all of 50 real agents on loopback, beside what `tidings plan --agent` says of them, and beside the packet
+simulator with the same settings and the round trip that the agents measured.
+
+**How it is measured.** Agents run on one machine, so they share one clock: each event on an agent's watch stream
+carries `at_ms`, the time at which that agent applied the key, to a millisecond. A key's time is the last agent's
+`at_ms` less the writer's own. The collector's monotonic clock would be finer, but fifty streams become readable at
+once and are read one after the other, on the same cores that the agents need: it measures the collector. Its
+figures are shown, to show that. A step of the wall clock voids a run. Keys are written at random agents 0.5 to 0.9 s
+apart, at any phase of the probes and after the last one has gone cold.
+
+**What the machine adds.** A datagram takes time to be handled, and all agents share a few cores. The plan knows the
+network and the timers, not the queue for a core. So the CPU time of a key is shown, and the same with 20 agents.
+"Needed a tick": the share of keys that took longer than half a tick, since the first pushes missed somebody."""
 
 PATIENCE_S = 60.0
 # A key that is not everywhere after this long is a failure, not a slow one.
@@ -177,8 +181,15 @@ def quantile(values, share):
     return values[min(len(values) - 1, int(share * len(values) - 1e-9))]
 
 
-def figures(values):
-    return {"mean": statistics.fmean(values), "p50": quantile(values, 0.5), "p99": quantile(values, 0.99)}
+def figures(values, late_s):
+    late = sum(v > late_s for v in values) / len(values)
+    return {"mean": statistics.fmean(values), "p50": quantile(values, 0.5), "p99": quantile(values, 0.99), "late": late}
+
+
+def interval_of_p99(values):
+    """The values whose ranks are 1.96 deviations either side: there the true p99 is, 19 times in 20."""
+    off = 1.96 * (0.01 * 0.99 / len(values)) ** 0.5
+    return quantile(values, 0.99 - off), quantile(values, min(1.0, 0.99 + off))
 
 
 def cpu():
@@ -215,15 +226,44 @@ def plan(binary, agent):
     return answer, {"mean": answer["seconds_expected"], "p50": answer["seconds_p50"], "p99": answer["seconds_p99"]}
 
 
+def packets(binary, folder, options, count, answer):
+    """Seconds of each key in the packet simulator: the same nodes, settings and round trip, and no machine."""
+    rtt = answer["seconds_rtt"] * 1e6
+    spacing, keys = 0.7, options.packet_keys
+    scenario = os.path.join(folder, "predict.toml")
+    with open(scenario, "w") as file:
+        file.write("""
+nodes = %d
+profile = "%s"
+duration = "%ds"
+sample = "60s"
+checks = false
+[network]
+latency = { uniform = ["%.0fus", "%.0fus"] }
+[[at]]
+t = "3s"
+every = "%.0fms"
+until = "%ds"
+write = "k{n}"
+""" % (count, options.profile, 3 + keys * spacing + 30, rtt / 4, rtt * 3 / 4, spacing * 1e3, 3 + keys * spacing))
+    command = [binary, "sim", "run", scenario, "--seed", str(options.seed), "--json"]
+    lines = subprocess.run(command, check=True, capture_output=True).stdout.splitlines()
+    found = [line for line in map(json.loads, lines) if line.get("type") == "reached"]
+    if len(found) < keys or any(line["seconds"] is None for line in found):
+        fail("the packet simulator lost one of %d keys" % keys)
+    return [line["seconds"] for line in found]
+
+
 def show(label, f, note=""):
-    print("| %s | %.1f | %.1f | %.1f | %s |" % (label, f["mean"] * 1e3, f["p50"] * 1e3, f["p99"] * 1e3, note))
+    late = "%.1f %%" % (100 * f["late"]) if "late" in f else ""
+    print("| %s | %.1f | %.1f | %.1f | %s | %s |" % (label, f["mean"] * 1e3, f["p50"] * 1e3, f["p99"] * 1e3, late, note))
 
 
 def compare(options, count, folder):
     """Repeats with fresh agents; returns whether the bar is met."""
     all_agents, all_collector, works, p99s = [], [], [], []
     print("\n## %d agents, profile %s\n" % (count, options.profile))
-    print("| until all know | mean, ms | p50, ms | p99, ms | |\n|---|---:|---:|---:|---|")
+    print("| until all know | mean, ms | p50, ms | p99, ms | needed a tick | |\n|---|---:|---:|---:|---:|---|")
     for repetition in range(options.repeat):
         agents = start(options.binary, count, options.profile, folder)
         try:
@@ -238,6 +278,7 @@ def compare(options, count, folder):
             if abs(time.time() - time.monotonic() - clocks) > 0.002:
                 fail("the wall clock was stepped meanwhile: run it again")
             answer, predicted = plan(options.binary, agents[0])
+            late_s = answer["seconds_interval"] / 2
             rtts = sorted(a.status()["rtt"]["median_ms"] for a in agents)
         finally:
             end(agents)
@@ -247,21 +288,29 @@ def compare(options, count, folder):
         works.append((agents1 - agents0 - idle * lasted) / options.keys)
         note = "others used %d %% of the machine, load %.1f; round trips %.2f to %.2f ms; %.0f ms of CPU per key" % (
             100 * max(0, busy - ours), os.getloadavg()[0], rtts[0], rtts[-1], works[-1] * 1e3)
-        show("real, repetition %d" % (repetition + 1), figures(by_agents), note)
+        show("real, repetition %d" % (repetition + 1), figures(by_agents, late_s), note)
         all_agents += by_agents
         all_collector += by_collector
-        p99s.append(figures(by_agents)["p99"])
-    real = figures(all_agents)
-    show("**real, %d keys**" % len(all_agents), real, "agents' clocks; p99 of repetitions %.1f to %.1f ms" % (
-        min(p99s) * 1e3, max(p99s) * 1e3))
-    show("the same, as the collector reads it", figures(all_collector), "from the request to the last stream read")
+        p99s.append(figures(by_agents, late_s)["p99"])
+    real = figures(all_agents, late_s)
+    show("**real, %d keys**" % len(all_agents), real, "agents' clocks; p99 of repetitions %.1f to %.1f ms; true p99 "
+         "between %.1f and %.1f ms, 19 times in 20" % (
+             min(p99s) * 1e3, max(p99s) * 1e3, *(v * 1e3 for v in interval_of_p99(all_agents))))
+    show("the same, as the collector reads it", figures(all_collector, late_s), "request to the last stream read")
     show("**plan --agent**", predicted, answer["model"])
+    simulated = figures(packets(options.binary, folder, options, count, answer), late_s)
+    show("**packet simulator, %d keys**" % options.packet_keys, simulated, "`tidings sim run`")
     work, cores = statistics.fmean(works), os.cpu_count()
     print("\nOne key is %.1f ms of CPU for %d agents: %.1f ms on %d cores that do nothing else. The plan counts the "
           "network and the timers only." % (work * 1e3, count, work * 1e3 / cores, cores))
     off = predicted["p99"] / real["p99"] - 1
     met = abs(off) <= BAR
-    print("\np99: plan %+.1f %% of real, bar 20 %%: %s" % (100 * off, "met" if met else "MISSED"))
+    packet_off = simulated["p99"] / real["p99"] - 1
+    if simulated["late"] < 0.02:
+        print("So few keys need a tick that p99 is a tick or none by luck: no bar here; look at the share.", flush=True)
+        return True
+    print("\np99: plan %+.1f %% of real, bar 20 %%: %s. Packet simulator %+.1f %%." % (
+        100 * off, "met" if met else "MISSED", 100 * packet_off), flush=True)
     return met
 
 
@@ -269,6 +318,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", default="50,20", help="sizes, separated by commas (default 50,20)")
     parser.add_argument("--keys", type=int, default=400, help="keys per repetition (default 400)")
+    parser.add_argument("--packet-keys", type=int, default=3000, help="keys in the packet simulator (default 3000)")
     parser.add_argument("--repeat", type=int, default=3, help="repetitions, each with fresh agents (default 3)")
     parser.add_argument("--profile", default="lan", help="local, lan or wan (default lan)")
     parser.add_argument("--settle", type=float, default=20, help="seconds before the first key (default 20)")
@@ -277,9 +327,12 @@ def main():
     options.binary = os.environ.get("TIDINGS_BIN", "target/release/tidings")
     if not os.access(options.binary, os.X_OK):
         fail("TIDINGS_BIN %r: expected the program" % options.binary)
+    version = subprocess.run([options.binary, "--version"], check=True, capture_output=True, text=True).stdout.strip()
+    print("# Prediction against reality\n\nWritten by `make predict` (%s, %d cores, Linux %s). %s" % (
+        version, os.cpu_count(), os.uname().release, PAGE), flush=True)
     with tempfile.TemporaryDirectory(prefix="tidings-predict-") as folder:
         met = [compare(options, int(count), folder) for count in options.nodes.split(",")]
-    sys.exit(0 if met[0] else 1)
+    sys.exit(0 if all(met) else 1)
 
 
 if __name__ == "__main__":
