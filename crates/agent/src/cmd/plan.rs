@@ -128,7 +128,10 @@ pub(crate) fn run(agent: Result<Client, Failure>, flags: &Flags) -> Result<(), F
     let work = Work::quiet(flags.seed);
     let stopped = || Failure::Failed("stopped".to_owned());
     let timers = asked.timers(flags.loss);
-    timers.check().map_err(|error| Failure::Misuse(format!("--{error}")))?;
+    timers.check().map_err(|error| {
+        let of_flag = ["nodes", "fanout"].iter().any(|flag| error.starts_with(flag));
+        Failure::Misuse(format!("{}{error}", if of_flag { "--" } else { "settings: " }))
+    })?;
     let plan = match flags.fanout {
         Some(Fanout::Auto) => {
             let (fanout, plan) = choose_fanout(&timers, flags, &work)?;

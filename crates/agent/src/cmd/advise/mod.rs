@@ -18,7 +18,7 @@ use self::rules::{
     Advice, Choice, Consistency, Deadline, Means, Need, Partition, Recommendation, Requirements,
 };
 use super::plan::cluster;
-use super::{print, print_line, table};
+use super::{print, print_line};
 use crate::Failure;
 
 #[derive(clap::Args, Debug)]
@@ -182,17 +182,13 @@ fn as_text(flags: &Flags, advice: &Advice, offer: Option<&Offer>) -> String {
              trip, an update is everywhere within",
             flags.nodes
         ));
-        let row = |p: &str, rounds: f64| {
-            vec![p.to_owned(), format!("{:.1} ms", plan.seconds(rounds) * 1e3)]
-        };
-        lines.push(table(
-            &["", ""],
-            vec![
-                row("mean", plan.expected()),
-                row("p99", plan.within(0.99)),
-                row("p99.9", plan.within(0.999)),
-            ],
-        ));
+        for (share, rounds) in [
+            ("in the mean", plan.expected()),
+            ("in 99 of 100 cases", plan.within(0.99)),
+            ("in 999 of 1,000", plan.within(0.999)),
+        ] {
+            lines.push(format!("  {:>8.1} ms  {share}", plan.seconds(rounds) * 1e3));
+        }
         lines.push(format!(
             "More: tidings plan --nodes {} --profile {profile} --rtt {rtt}",
             flags.nodes

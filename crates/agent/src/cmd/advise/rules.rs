@@ -378,6 +378,10 @@ fn reasons(asked: &Requirements, recommendation: Recommendation) -> Vec<String> 
                     .to_owned(),
             );
         }
+        if asked.partition == Some(Partition::Available) {
+            let why = "consensus: a side of a split without the majority decides nothing meanwhile";
+            reasons.push(why.to_owned());
+        }
     }
     if recommendation == Both {
         reasons.push(
@@ -435,6 +439,10 @@ mod tests {
         let found = advice(&[Need::Membership, Need::LeaderElection], |_| {});
         assert_eq!(found.recommendation, Recommendation::Both);
         assert!(found.reasons.iter().any(|r| r.starts_with("the bridge")));
+        let goes_on = |r: &mut Requirements| r.partition = Some(Partition::Available);
+        let found = advice(&[Need::Locks], goes_on);
+        assert_eq!(found.recommendation, Recommendation::Consensus);
+        assert!(found.reasons.iter().any(|r| r.contains("without the majority")));
         let stops = advice(&[Need::Membership, Need::Config], |r| {
             r.partition = Some(Partition::Consistent);
         });
