@@ -59,3 +59,21 @@ fn rounds_until_all_know_are_the_published_ones() {
     let missed = missed("rounds", &Work { quick: !soak(), ..Work::quiet(1) });
     assert!(missed.is_empty(), "{missed:#?}");
 }
+
+#[test]
+fn rumours_leave_what_the_paper_says() {
+    let missed = missed("demers", &Work { quick: !soak(), ..Work::quiet(1) });
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn anti_entropy_finishes_what_a_rumour_leaves() {
+    let missed = missed("endgame", &Work { quick: !soak(), ..Work::quiet(1) });
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn a_median_counter_knows_when_to_stop() {
+    let missed = missed("median-counter", &Work { quick: !soak(), ..Work::quiet(1) });
+    assert!(missed.is_empty(), "{missed:#?}");
+}

@@ -16,7 +16,17 @@ pub fn sample(setting: &Setting, runs: usize, work: &Work<'_>) -> Option<Spread>
 /// One run of a checked setting, telling `seen` how many do not know at the start and after each
 /// round.
 pub fn run(setting: &Setting, rng: &mut Rng, seen: &mut dyn FnMut(u64)) -> Run {
-    let (mut unaware, mut rounds, mut messages) = (setting.nodes - 1, 0, 0.0);
+    run_from(setting, setting.nodes - 1, rng, seen)
+}
+
+/// The same, when all but `unaware` (fewer than all) know already.
+pub fn run_from(
+    setting: &Setting,
+    mut unaware: u64,
+    rng: &mut Rng,
+    seen: &mut dyn FnMut(u64),
+) -> Run {
+    let (mut rounds, mut messages) = (0, 0.0);
     seen(unaware);
     while unaware > 0 && rounds < ROUNDS_MAX {
         messages += sent(setting, unaware);

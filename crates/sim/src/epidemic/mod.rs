@@ -7,8 +7,11 @@ pub mod chain;
 pub mod draw;
 pub mod eager;
 pub mod jittered;
+pub mod median_counter;
 pub mod rounds;
 pub mod rumor;
+
+use std::ops::Range;
 
 use tidings_proto::base::rng::Rng;
 
@@ -119,23 +122,47 @@ pub type Engine = fn(&Setting, &mut Rng, &mut dyn FnMut(u64)) -> Run;
 
 /// Independent runs, each with randomness of its own from the work's seed. None if the work was
 /// stopped before any was done.
-pub fn sample(engine: Engine, setting: &Setting, runs: usize, work: &Work<'_>) -> Option<Spread> {
+pub fn sample(
+    engine: impl Fn(&Setting, &mut Rng, &mut dyn FnMut(u64)) -> Run + Sync,
+    setting: &Setting,
+    runs: usize,
+    work: &Work<'_>,
+) -> Option<Spread> {
     let what =
         format!("{} {} nodes, fanout {}", setting.mode.as_str(), setting.nodes, setting.fanout);
-    // How runs are batched changes nothing but the time: their sums are joined in order.
-    let batch = (runs / (8 * work.jobs)).clamp(1, 64);
-    let batches: Vec<_> =
-        (0..runs).step_by(batch).map(|from| from..runs.min(from + batch)).collect();
-    let done = work.map(&what, &batches, |batch| {
+    let done = batches(&what, runs, work, |batch| {
         let mut sums = Sums::default();
-        for run in batch.clone() {
-            sums.add(engine, setting, &mut stream(work.seed, run));
-        }
+        batch.for_each(|run| sums.add(&engine, setting, &mut stream(work.seed, run)));
         sums
     });
     let mut all = Sums::default();
-    done.into_iter().flatten().for_each(|sums| all.join(sums));
+    done.into_iter().for_each(|sums| all.join(sums));
     all.spread(setting.nodes)
+}
+
+/// One result for each run that was done, in order.
+pub fn each_run<R: Send>(
+    what: &str,
+    runs: usize,
+    work: &Work<'_>,
+    run: impl Fn(&mut Rng) -> R + Sync,
+) -> Vec<R> {
+    let some = |batch: Range<usize>| -> Vec<R> {
+        batch.map(|number| run(&mut stream(work.seed, number))).collect()
+    };
+    batches(what, runs, work, some).into_iter().flatten().collect()
+}
+
+/// Runs in batches: how many are in one changes nothing but the time.
+fn batches<R: Send>(
+    what: &str,
+    runs: usize,
+    work: &Work<'_>,
+    run: impl Fn(Range<usize>) -> R + Sync,
+) -> Vec<R> {
+    let size = (runs / (8 * work.jobs)).clamp(1, 64);
+    let all: Vec<_> = (0..runs).step_by(size).map(|from| from..runs.min(from + size)).collect();
+    work.map(what, &all, |batch| run(batch.clone())).into_iter().flatten().collect()
 }
 
 /// The randomness of one run.
@@ -155,7 +182,12 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, engine: Engine, setting: &Setting, rng: &mut Rng) {
+    fn add(
+        &mut self,
+        engine: impl Fn(&Setting, &mut Rng, &mut dyn FnMut(u64)) -> Run,
+        setting: &Setting,
+        rng: &mut Rng,
+    ) {
         let mut round = 0;
         let unaware = &mut self.unaware;
         let run = engine(setting, rng, &mut |count| {

@@ -4,15 +4,21 @@
 use tidings_proto::base::rng::Rng;
 
 use super::aware::Aware;
-use super::draw::{below, partners};
+use super::draw::partners;
 use super::{Mode, ROUNDS_MAX, Run, Setting};
 
 /// One run of a checked setting of fewer than 2^32 nodes, telling `seen` how many do not know at
 /// the start and after each round.
 pub fn run(setting: &Setting, rng: &mut Rng, seen: &mut dyn FnMut(u64)) -> Run {
+    run_from(setting, setting.nodes as u32 - 1, rng, seen)
+}
+
+/// The same, when all but `unaware` (fewer than all) know already. Who they are makes no
+/// difference, since all partners are equally likely.
+pub fn run_from(setting: &Setting, unaware: u32, rng: &mut Rng, seen: &mut dyn FnMut(u64)) -> Run {
     let nodes = setting.nodes as u32;
     let mut after = Aware::new(nodes);
-    after.learn(below(rng, nodes));
+    (unaware..nodes).for_each(|node| after.learn(node));
     let mut before = after.clone();
     let (mut rounds, mut messages) = (0, 0);
     seen(u64::from(after.left()));

@@ -7,7 +7,7 @@
 use tidings_proto::base::rng::Rng;
 
 use super::draw::below;
-use super::{Mode, stream};
+use super::{Mode, each_run};
 use crate::statistics::Summary;
 use crate::work::Work;
 
@@ -122,13 +122,7 @@ pub struct Outcomes {
 /// Independent runs of a checked variant; None if the work was stopped before any was done.
 pub fn sample(rumor: &Rumor, runs: usize, work: &Work<'_>) -> Option<Outcomes> {
     let what = format!("{} rumours, k {}", rumor.mode.as_str(), rumor.k);
-    let batch = (runs / (8 * work.jobs)).clamp(1, 64);
-    let batches: Vec<_> =
-        (0..runs).step_by(batch).map(|from| from..runs.min(from + batch)).collect();
-    let done = work.map(&what, &batches, |batch| -> Vec<Outcome> {
-        batch.clone().map(|r| run(rumor, &mut stream(work.seed, r))).collect()
-    });
-    let all: Vec<Outcome> = done.into_iter().flatten().flatten().collect();
+    let all = each_run(&what, runs, work, |rng| run(rumor, rng));
     if all.is_empty() {
         return None;
     }

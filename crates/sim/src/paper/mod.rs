@@ -1,6 +1,9 @@
 //! Decides which published tables are reproduced, and what a row of such a table is: the paper's
 //! value beside ours, with a bar that it meets or misses.
 
+pub mod demers;
+pub mod endgame;
+pub mod median_counter;
 pub mod phi;
 pub mod rounds;
 pub mod scuttlebutt;
@@ -23,10 +26,28 @@ pub struct Paper {
 /// All papers, in the order in which they are listed.
 pub const PAPERS: &[Paper] = &[
     Paper {
+        name: "demers",
+        about: "residue, traffic and delay of rumours: tables 1 to 3, and the other variants",
+        source: DEMERS,
+        run: demers::run,
+    },
+    Paper {
+        name: "endgame",
+        about: "what anti-entropy leaves after each cycle, from 10 % missing",
+        source: DEMERS,
+        run: endgame::run,
+    },
+    Paper {
         name: "rounds",
         about: "rounds until all know, by mode, fanout, loss and size",
         source: "Frieze, Grimmett 1985; Pittel 1987; exact simulations",
         run: rounds::run,
+    },
+    Paper {
+        name: "median-counter",
+        about: "messages per node of a rumour that knows when to stop",
+        source: "Karp, Schindelhauer, Shenker, Vöcking 2000",
+        run: median_counter::run,
     },
     Paper {
         name: "swim-load",
@@ -54,6 +75,7 @@ pub const PAPERS: &[Paper] = &[
     },
 ];
 
+const DEMERS: &str = "Demers et al. 1987, CSL-89-1";
 const SWIM: &str = "Das, Gupta, Motivala 2002";
 
 pub fn find(name: &str) -> Option<&'static Paper> {
