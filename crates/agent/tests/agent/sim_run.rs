@@ -201,3 +201,18 @@ fn an_interrupt_keeps_the_rows() {
         "{text}"
     );
 }
+
+#[test]
+fn the_scenarios_of_the_guide_run_as_it_says() {
+    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/simulator.md");
+    let guide = fs::read_to_string(guide).unwrap();
+    let blocks = guide.split("```toml\n").skip(1);
+    let blocks: Vec<&str> = blocks.map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(blocks.len(), 3);
+    for text in blocks {
+        let (_dir, path) = file(text);
+        let command = if text.contains("[sweep]") { "sweep" } else { "run" };
+        let output = run(&["sim", command, &path]);
+        assert_eq!(output.status.code(), Some(0), "{text}\n{output:?}");
+    }
+}
