@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -177,6 +177,16 @@ fn a_sweep_refuses_a_grid_that_cannot_be_and_fails_on_what_was_not_expected() {
     assert!(fs::read_to_string(html).unwrap().contains("<svg"));
 }
 
+/// Ends with the test, however that ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Ctrl-C: what is finished stays, and the next run goes on from there.
 #[test]
 fn an_interrupt_keeps_the_rows() {
@@ -185,15 +195,16 @@ fn an_interrupt_keeps_the_rows() {
     let out = dir.path().join("o.jsonl");
     let mut command: Command = tidings();
     command.args(["sim", "sweep", &path, "--jobs", "1", "--out", out.to_str().unwrap()]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = Running(child);
     let rows = || fs::read_to_string(&out).unwrap_or_default().lines().count();
     eventually("a row is written", || (rows() >= 2).then_some(()));
-    let pid = Pid::from_child(&child);
+    let pid = Pid::from_child(&child.0);
     kill_process(pid, Signal::INT).unwrap();
-    let status = eventually("the sweep ends", || child.try_wait().unwrap());
+    let status = eventually("the sweep ends", || child.0.try_wait().unwrap());
     assert_eq!(status.code(), Some(1));
     let mut why = String::new();
-    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut why).unwrap();
+    std::io::Read::read_to_string(&mut child.0.stderr.take().unwrap(), &mut why).unwrap();
     assert!(why.contains("of 200 cells") && why.contains("run again to go on"), "{why}");
     let text = fs::read_to_string(&out).unwrap();
     assert!(

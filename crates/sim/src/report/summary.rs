@@ -29,6 +29,9 @@ fn ran(s: &Summary) -> String {
         let speed = s.virtual_seconds / wall.max(1e-9);
         text.push_str(&format!(", in {wall:.2} s ({speed:.1} x real time, {rate:.0} a second)"));
     }
+    if let Some(set_up) = s.set_up_seconds {
+        text.push_str(&format!(", after {set_up:.2} s to set up"));
+    }
     if let Some(mib) = s.peak_mib {
         text.push_str(&format!(", {mib} MiB"));
     }

@@ -129,7 +129,9 @@ pub struct Summary {
     pub stopped: bool,
     /// Inputs of all nodes.
     pub inputs: u64,
-    /// Of the run, where somebody measured it.
+    /// Until all nodes were there, and of the run, where somebody measured it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_up_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wall_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]

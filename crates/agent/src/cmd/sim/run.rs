@@ -77,9 +77,15 @@ fn play(flags: &Flags, scenario: &Scenario) -> Result<Outcome, Failure> {
     let effort = Effort { jobs: Some(1), seed };
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut written = Ok(());
-    let started = Instant::now();
+    let mut started = Instant::now();
+    let mut set_up = None;
     let mut outcome = effort.work(false, |work| {
         scenario::run(scenario, seed, work, &mut |line: Line| {
+            if set_up.is_none() {
+                // The first line comes when all nodes are there.
+                set_up = Some(started.elapsed().as_secs_f64());
+                started = Instant::now();
+            }
             if flags.json && written.is_ok() {
                 written = writeln!(out, "{}", line.json());
                 if matches!(line, Line::Sample(_)) && written.is_ok() {
@@ -93,7 +99,7 @@ fn play(flags: &Flags, scenario: &Scenario) -> Result<Outcome, Failure> {
     });
     let wall = started.elapsed().as_secs_f64();
     let summary = &mut outcome.summary;
-    summary.wall_seconds = Some(wall);
+    (summary.set_up_seconds, summary.wall_seconds) = (set_up, Some(wall));
     summary.inputs_per_second = Some((summary.inputs as f64 / wall).round());
     summary.peak_mib = setup::peak_mib();
     written.and_then(|()| out.flush()).map_err(|error| match error.kind() {
