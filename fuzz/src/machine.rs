@@ -23,6 +23,7 @@ use tidings_proto::limits::{
     SUSPICIONS_MAX,
 };
 use tidings_proto::membership::facts::{FactStore, Facts};
+use tidings_proto::membership::known::Known;
 use tidings_proto::membership::record::{
     Accusers, Cause, Precedence, Standing, put_record, record_checksum,
 };
@@ -136,8 +137,8 @@ impl Scene {
             boot: 1,
             replaces: None,
         };
-        let members: Arc<[Arc<Facts>]> =
-            (1..4).map(|n| Arc::new(facts_of(n, n, n, None))).collect();
+        let members = (1..4).map(|n| Arc::new(facts_of(n, n, n, None)));
+        let members = Arc::new(Known::new(&config.cluster, members));
         let recovered = Snapshot {
             pairs: if past { pairs(choices.bytes()) } else { Vec::new() },
             members: known.then_some(members),

@@ -24,6 +24,7 @@ use tidings_proto::limits::{
     STREAM_BYTES_MAX, SUSPICIONS_MAX, VECTOR_ORIGINS_MAX,
 };
 use tidings_proto::membership::facts::{FactStore, Facts};
+use tidings_proto::membership::known::Known;
 use tidings_proto::membership::record::{
     Accusers, Cause, Precedence, Standing, put_record, record_checksum,
 };
@@ -139,9 +140,9 @@ impl Rig {
             boot: 1,
             replaces: None,
         };
-        let peers: Arc<[Arc<Facts>]> =
-            (1..=PEERS).map(|n| Arc::new(facts(n, &format!("n{n}")))).collect();
-        let recovered = Snapshot { members: Some(peers), ..Snapshot::default() };
+        let peers = (1..=PEERS).map(|n| Arc::new(facts(n, &format!("n{n}"))));
+        let known = Arc::new(Known::new(CLUSTER, peers));
+        let recovered = Snapshot { members: Some(known), ..Snapshot::default() };
         let now = Now { mono: Time::from_secs(100), wall_ms: 1_700_000_000_000 };
         let node = Node::new(config, identity, [3; 32], recovered, FactStore::default(), now);
         let mut rig = Rig {

@@ -12,6 +12,7 @@ use tidings_proto::base::clocks::Hlc;
 use tidings_proto::config::{Detector, PhiForm};
 use tidings_proto::io::{Input, Outbox, Output};
 use tidings_proto::membership::facts::{FactStore, Facts};
+use tidings_proto::membership::known::Known;
 use tidings_proto::{Config, Identity, Node, NodeId, Now, Snapshot, Time};
 
 struct Counting;
@@ -51,13 +52,12 @@ fn addr(i: usize) -> SocketAddr {
 fn cluster(n: usize, config: &Config) -> Vec<Node> {
     let store = FactStore::default();
     let now = Now { mono: Time::from_secs(1), wall_ms: 1 };
-    let facts: Arc<[Arc<Facts>]> = (0..n)
-        .map(|i| {
-            let (id, name) = (id(i), format!("n{i}"));
-            let facts = Facts::new(id, &name, addr(i), 0, Hlc::new(1, 0), None, &BTreeMap::new());
-            store.intern(facts.expect("facts fit"))
-        })
-        .collect();
+    let facts = (0..n).map(|i| {
+        let (id, name) = (id(i), format!("n{i}"));
+        let facts = Facts::new(id, &name, addr(i), 0, Hlc::new(1, 0), None, &BTreeMap::new());
+        store.intern(facts.expect("facts fit"))
+    });
+    let known = Arc::new(Known::new(&config.cluster, facts));
     let start = |i: usize| {
         let identity = Identity {
             id: id(i),
@@ -67,7 +67,7 @@ fn cluster(n: usize, config: &Config) -> Vec<Node> {
             boot: 0,
             replaces: None,
         };
-        let snapshot = Snapshot { members: Some(facts.clone()), ..Snapshot::default() };
+        let snapshot = Snapshot { members: Some(Arc::clone(&known)), ..Snapshot::default() };
         Node::new(config.clone(), identity, [i as u8; 32], snapshot, store.clone(), now)
             .expect("fits")
     };

@@ -14,6 +14,7 @@ use tidings_proto::io::{
     RequestError, RequestId,
 };
 use tidings_proto::membership::facts::{FactStore, Facts};
+use tidings_proto::membership::known::Known;
 use tidings_proto::{Config, Identity, Node, NodeId, Snapshot, Time};
 
 use crate::check::Watch;
@@ -159,12 +160,21 @@ impl World {
 
     /// Starts processes that already know each other on hosts that have none.
     pub fn start_converged(&mut self, hosts: &[usize]) {
-        let members = self.converged_facts(hosts);
-        self.known = Some(Arc::clone(&members));
-        for &host in hosts {
-            let snapshot = Snapshot { pairs: Vec::new(), members: Some(Arc::clone(&members)) };
-            self.boot(host, snapshot);
+        let facts = self.converged_facts(hosts);
+        let mut clusters: BTreeMap<&str, Vec<Arc<Facts>>> = BTreeMap::new();
+        for (&host, facts) in hosts.iter().zip(facts.iter()) {
+            let cluster = self.hosts[host].config.cluster.as_str();
+            clusters.entry(cluster).or_default().push(Arc::clone(facts));
         }
+        let known: BTreeMap<String, Arc<Known>> = clusters
+            .into_iter()
+            .map(|(cluster, facts)| (cluster.to_owned(), Arc::new(Known::new(cluster, facts))))
+            .collect();
+        for &host in hosts {
+            let members = Some(Arc::clone(&known[&self.hosts[host].config.cluster]));
+            self.boot(host, Snapshot { pairs: Vec::new(), members });
+        }
+        self.known = Some(facts);
     }
 
     /// Starts a node that knows nobody; returns its host.

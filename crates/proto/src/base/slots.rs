@@ -40,6 +40,14 @@ impl SlotIndex {
         self.place(hash, slot);
     }
 
+    /// Makes room for so many more, so that inserting them does not grow the table.
+    pub fn reserve(&mut self, more: usize, hash_of: impl FnMut(u32) -> u64) {
+        let size = ((self.live + more + 1) * 4 / 3 + 1).next_power_of_two().max(8);
+        if size > self.places.len() {
+            self.resize(size, hash_of);
+        }
+    }
+
     pub fn remove(&mut self, hash: u64, slot: u32) {
         if self.places.is_empty() {
             return;
@@ -69,8 +77,11 @@ impl SlotIndex {
         self.live += 1;
     }
 
-    fn grow(&mut self, mut hash_of: impl FnMut(u32) -> u64) {
-        let size = ((self.live + 1) * 2).next_power_of_two().max(8);
+    fn grow(&mut self, hash_of: impl FnMut(u32) -> u64) {
+        self.resize(((self.live + 1) * 2).next_power_of_two().max(8), hash_of);
+    }
+
+    fn resize(&mut self, size: usize, mut hash_of: impl FnMut(u32) -> u64) {
         let old = std::mem::replace(&mut self.places, vec![EMPTY; size]);
         (self.used, self.live) = (0, 0);
         for slot in old.into_iter().filter(|&p| p > GRAVE) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::facts::Facts;
+use super::known::KnownMember;
 use super::record::{Precedence, Standing};
 use crate::base::hash::{Fingerprint, HashKey, domain};
 use crate::base::id::NodeId;
@@ -105,6 +106,23 @@ impl Table {
         self.enlist(slot, rng);
         self.index += 1;
         slot
+    }
+
+    /// Adds live members, the node itself left out, as [`Table::insert`] does one by one.
+    pub(crate) fn insert_known(&mut self, known: &[KnownMember], now: Time, rng: &mut Rng) {
+        self.places.reserve_exact(known.len());
+        self.live.reserve_exact(known.len());
+        let places = &self.places;
+        let facts = |s: Slot| places[s as usize].facts.as_ref().expect("a slot in use has facts");
+        self.by_id.reserve(known.len(), |s| facts(s).id.short());
+        self.by_name.reserve(known.len(), |s| name_hash(&facts(s).name));
+        let me = self.id(ME);
+        for member in known.iter().filter(|m| m.facts.id != me) {
+            let slot = self.occupy(Arc::clone(&member.facts), member.precedence, now);
+            self.fingerprint += member.print;
+            self.enlist_live(slot, rng);
+            self.index += 1;
+        }
     }
 
     /// Replaces a known member's record.
@@ -428,15 +446,7 @@ impl Table {
     fn print_of(&self, slot: Slot) -> u128 {
         let place = &self.places[slot as usize];
         let facts = place.facts.as_ref().expect("a slot in use has facts");
-        self.key.wide(
-            domain::MEMBER_PRINT,
-            &[
-                &place.id.0,
-                &place.incarnation.to_le_bytes(),
-                &[place.standing as u8],
-                &facts.content.to_le_bytes(),
-            ],
-        )
+        member_print(&self.key, facts, place.incarnation, place.standing)
     }
 
     /// Puts a slot on the list that its state asks for and into the fingerprint.
@@ -512,6 +522,19 @@ impl Table {
 pub fn bucket_of(id: NodeId, buckets: usize) -> usize {
     debug_assert!(buckets.is_power_of_two());
     if buckets == 1 { 0 } else { (id.short() >> (64 - buckets.trailing_zeros())) as usize }
+}
+
+/// What a live member adds to the fingerprint.
+pub(super) fn member_print(
+    key: &HashKey,
+    facts: &Facts,
+    incarnation: u64,
+    standing: Standing,
+) -> u128 {
+    key.wide(
+        domain::MEMBER_PRINT,
+        &[&facts.id.0, &incarnation.to_le_bytes(), &[standing as u8], &facts.content.to_le_bytes()],
+    )
 }
 
 fn name_hash(name: &str) -> u64 {

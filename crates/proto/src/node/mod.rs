@@ -50,6 +50,7 @@ use crate::io::{
     RequestId, Stats,
 };
 use crate::membership::facts::{FactStore, Facts};
+use crate::membership::known::Known;
 use crate::membership::record::{Precedence, Standing, record_checksum};
 use crate::membership::table::{ME, Slot, Table};
 use crate::state::disk::{self, Reserved};
@@ -83,7 +84,7 @@ pub struct Identity {
 pub struct Snapshot {
     pub pairs: Vec<(Vec<u8>, Vec<u8>)>,
     /// Live members at incarnation 1; shared by all nodes of a simulation.
-    pub members: Option<Arc<[Arc<Facts>]>>,
+    pub members: Option<Arc<Known>>,
 }
 
 /// Numbers reserved ahead on disk, so that a refutation or an event never waits for it.
@@ -240,7 +241,7 @@ impl Node {
     }
 
     /// Members from the disk are addresses to rejoin; those of a simulation are live at once.
-    fn remember(&mut self, rejoin: Vec<Facts>, live: Option<&[Arc<Facts>]>, now: Time) {
+    fn remember(&mut self, rejoin: Vec<Facts>, live: Option<&Known>, now: Time) {
         let addrs: Vec<SocketAddr> =
             rejoin.iter().filter(|f| f.id != self.id).map(|f| f.addr).collect();
         if !addrs.is_empty() {
@@ -249,10 +250,8 @@ impl Node {
             self.sessions.synced = false;
             self.joins.return_to(addrs, now);
         }
-        for facts in live.into_iter().flatten().filter(|f| f.id != self.id) {
-            let sum = record_checksum(&self.key, facts.id, 1, &facts.bytes);
-            let precedence = Precedence::new(1, Standing::Alive, sum);
-            self.table.insert(facts.clone(), precedence, now, &mut self.rng_probe);
+        if let Some(known) = live {
+            self.table.insert_known(known.members(), now, &mut self.rng_probe);
         }
     }
 
