@@ -1,7 +1,9 @@
 //! The bare epidemic (rows A1, A8, A10, B1-B3): the chain of counts, the node level and the
 //! published figures agree; edges; loss; fanout.
 
-use tidings_sim::epidemic::{Mode, Setting, Spread, chain};
+use tidings_sim::epidemic::{
+    Engine, Mode, Setting, Spread, baseline, chain, jittered, rounds, sample,
+};
 use tidings_sim::setup::soak;
 use tidings_sim::work::Work;
 
@@ -76,4 +78,82 @@ fn anti_entropy_finishes_what_a_rumour_leaves() {
 fn a_median_counter_knows_when_to_stop() {
     let missed = missed("median-counter", &Work { quick: !soak(), ..Work::quiet(1) });
     assert!(missed.is_empty(), "{missed:#?}");
+}
+
+/// Row A10: the published p99 at 10, 30 and 50 % loss, and every run reaches all.
+#[test]
+fn loss_slows_the_spread_and_leaves_nobody_out() {
+    for (fanout, p99) in [(1, [(0.1, 13.0), (0.3, 19.0)]), (3, [(0.1, 6.0), (0.3, 8.0)])] {
+        let mut before = 0.0;
+        for loss in [0.0, 0.1, 0.3, 0.5] {
+            let s = by_chain(&setting(Mode::PushPull, 1_000, fanout, loss), 5_000);
+            assert!(s.rounds.mean > before, "fanout {fanout}, loss {loss}");
+            before = s.rounds.mean;
+            assert_eq!(*s.curve.last().unwrap(), 1_000.0, "all know in the end");
+            for (_, most) in p99.iter().filter(|(at, _)| *at == loss) {
+                assert!(
+                    s.rounds.p99 <= most + 1.0,
+                    "fanout {fanout}, loss {loss}: {}",
+                    s.rounds.p99
+                );
+            }
+        }
+    }
+}
+
+/// Row A8: each more partner saves less, and costs as much.
+#[test]
+fn more_partners_bring_less_and_less() {
+    let sweep: Vec<Spread> =
+        (1..=16).map(|k| by_chain(&setting(Mode::PushPull, 10_000, k, 0.0), 2_000)).collect();
+    let rounds: Vec<f64> = sweep.iter().map(|s| s.rounds.mean).collect();
+    assert!(rounds.windows(2).all(|w| w[1] <= w[0]), "{rounds:?}");
+    let (early, late) = (rounds[0] - rounds[3], rounds[11] - rounds[15]);
+    assert!(early > 4.0 && late < early / 4.0, "{rounds:?}");
+    assert!(sweep[15].messages.mean > 2.5 * sweep[2].messages.mean);
+}
+
+/// Row A7: messages per node and round do not grow with the group; those of flooding do.
+#[test]
+fn messages_per_node_and_round_are_constant() {
+    let per_round = |nodes| {
+        let s = by_chain(&setting(Mode::PushPull, nodes, 3, 0.0), 2_000);
+        s.messages.mean / s.rounds.mean
+    };
+    let middle = per_round(1_000);
+    for nodes in [100, 316, 3_162, 10_000] {
+        assert!((per_round(nodes) / middle - 1.0).abs() < 0.05, "{nodes} nodes");
+    }
+    let plain = setting(Mode::Push, 1_000, 1, 0.0);
+    let of = |engine: Engine| sample(engine, &plain, 3, &Work::quiet(1)).unwrap();
+    let (flood, turn) = (of(baseline::broadcast), of(baseline::sequential));
+    assert_eq!((flood.messages.mean, flood.rounds.mean), (999.0, 1.0));
+    assert_eq!((turn.messages.mean, turn.rounds.mean), (0.999, 999.0));
+    let lossy = setting(Mode::Push, 1_000, 1, 0.5);
+    let turn = sample(baseline::sequential, &lossy, 500, &Work::quiet(1)).unwrap();
+    assert!((turn.rounds.mean - 1_998.0).abs() < 4.0 * turn.rounds.se, "{turn:?}");
+}
+
+#[test]
+fn equal_seeds_give_equal_results_on_any_number_of_threads() {
+    let one = setting(Mode::PushPull, 300, 2, 0.1);
+    let engines: [Engine; 3] = [chain::run, rounds::run, jittered::run];
+    for engine in engines {
+        let on = |jobs, seed| sample(engine, &one, 200, &Work { jobs, ..Work::quiet(seed) });
+        assert_eq!(on(1, 5), on(7, 5));
+        assert_ne!(on(1, 5), on(1, 6));
+    }
+}
+
+/// The edges by the node level, too: alone, in pairs, and where all call all.
+#[test]
+fn small_groups_are_right_node_by_node() {
+    for mode in Mode::ALL {
+        for (nodes, fanout, took) in [(1, 1, 0.0), (2, 3, 1.0), (3, 2, 1.0), (17, 64, 1.0)] {
+            let s = sample(rounds::run, &setting(mode, nodes, fanout, 0.0), 20, &Work::quiet(1));
+            assert_eq!(s.unwrap().rounds.max, took, "{mode:?}, {nodes} nodes");
+        }
+        let s = sample(jittered::run, &setting(mode, 2, 1, 0.5), 2_000, &Work::quiet(1)).unwrap();
+        assert!(s.rounds.min > 0.0 && s.curve.last() == Some(&2.0), "{mode:?}");
+    }
 }
