@@ -524,3 +524,28 @@ fn expectations_pass_and_fail_by_what_was_found() {
     assert_eq!(judged.len(), 2, "a broken rule fails also where nothing is expected of rules");
     assert!(judged.iter().all(|e| !e.pass), "{judged:?}");
 }
+
+/// The examples at the root: all can be read, and the small ones show what they promise.
+#[test]
+fn the_examples_pass() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).expect("the examples are there") {
+        let path = entry.expect("a readable folder").path();
+        if path.extension().is_none_or(|x| x != "toml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("a readable example");
+        let file = path.display().to_string();
+        let scenario =
+            scenario::read(&file, &text, &no_files).unwrap_or_else(|refusal| panic!("{refusal}"));
+        seen += 1;
+        assert!(!scenario.expectations.is_empty(), "{file} expects nothing");
+        if scenario.cast.members.len() <= 100 {
+            let outcome = scenario::run(&scenario, scenario.seed, &Work::quiet(1), &mut |_| {});
+            let s = outcome.summary;
+            assert!(s.passed(), "{file}: {:?} {:?}", s.expectations, s.violations);
+        }
+    }
+    assert!(seen >= 10, "{seen} examples");
+}
