@@ -1,6 +1,8 @@
 //! Decides how a test acts on a world and what it can read of it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tidings_proto::io::{Command, CommandError, CommandId, Input, Reply};
 use tidings_proto::node::EntryView;
@@ -55,6 +57,11 @@ impl World {
         self.command(host, Command::Emit { name: name.to_owned(), payload: payload.to_vec() })
     }
 
+    /// The process looks at its timers, whatever the time.
+    pub fn tick(&mut self, host: usize) {
+        self.handle(host, Input::Tick);
+    }
+
     pub fn reply_to(&self, command: CommandId) -> Option<&Result<Reply, CommandError>> {
         self.seen.replies.get(&command).map(|(_, result)| result)
     }
@@ -104,6 +111,30 @@ impl World {
 
     pub fn name(&self, host: usize) -> &str {
         &self.hosts[host].name
+    }
+
+    /// The cluster that the processes of this host belong to.
+    pub fn cluster(&self, host: usize) -> &str {
+        &self.hosts[host].config.cluster
+    }
+
+    /// Whether an input to this host is handled at once, not queued.
+    pub fn is_prompt(&self, host: usize) -> bool {
+        let h = &self.hosts[host];
+        h.node.is_some() && !h.queues_input()
+    }
+
+    /// Whether processes of this host keep their state on disk.
+    pub fn is_durable(&self, host: usize) -> bool {
+        self.hosts[host].config.durable
+    }
+
+    pub fn life(&self, host: usize) -> u64 {
+        self.hosts[host].life
+    }
+
+    pub fn service_time(&self, host: usize) -> Duration {
+        self.hosts[host].service
     }
 
     pub fn addr(&self, host: usize) -> SocketAddr {
@@ -170,6 +201,15 @@ impl World {
     /// Rules broken so far, each in one line.
     pub fn violations(&self) -> &[String] {
         self.watch.violations()
+    }
+
+    /// Whether every running node lists as many live members as run in its cluster.
+    pub fn all_see_their_own(&self) -> bool {
+        let mut running: BTreeMap<&str, usize> = BTreeMap::new();
+        for host in self.up() {
+            *running.entry(self.cluster(host)).or_default() += 1;
+        }
+        self.up().all(|h| self.view(h).counts().0 == running[self.cluster(h)])
     }
 
     /// Whether every running node lists exactly `n` live members.

@@ -71,6 +71,10 @@ fn with_version(bytes: &[u8], version: u8, key: &HashKey) -> Arc<[u8]> {
 
 fn extended(bytes: &[u8], key: &HashKey) -> Option<Vec<u8>> {
     let (sender, body) = packet::open(bytes, key).ok()?;
+    if Frames::new(body).flatten().any(|(frame, _)| frame == kind::DELTA_END) {
+        // An unknown frame among entries is state that the reader must not count as applied.
+        return None;
+    }
     let mut out = Vec::with_capacity(bytes.len() + 16);
     let start = packet::begin(&mut out, key, sender);
     for frame in Frames::new(body) {

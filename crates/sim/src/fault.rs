@@ -1,9 +1,13 @@
 //! Decides how hosts fail and come back: crashes with and without the disk, restarts, pauses of
 //! a process or of its machine, slow processes, clocks that step, disks that refuse.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use tidings_proto::base::hash::HashKey;
 use tidings_proto::io::Input;
+use tidings_proto::state::disk::recover;
+use tidings_proto::state::store::Store;
 use tidings_proto::{Config, Snapshot, Time};
 
 use crate::clock::Clock;
@@ -16,8 +20,9 @@ impl World {
     pub fn crash(&mut self, host: usize) {
         let h = &mut self.hosts[host];
         assert!(h.node.is_some(), "{} does not run", h.name);
-        self.watch.crashed(host, self.now, h.config.durable);
         h.disk.crash(&mut self.fault_rng);
+        let (durable, cluster) = (h.config.durable, &h.config.cluster);
+        self.watch.crashed(host, durable.then(|| stored(cluster, &h.disk)).as_ref());
         if let Some(node) = h.node.take() {
             h.spent += Spent::of(node.stats());
         }
@@ -34,6 +39,12 @@ impl World {
     /// The machine is lost with its disk: the next process has a new identity.
     pub fn destroy(&mut self, host: usize) {
         self.crash(host);
+        self.lose_disk(host);
+    }
+
+    /// A host that is down loses its disk.
+    pub fn lose_disk(&mut self, host: usize) {
+        assert!(self.hosts[host].node.is_none(), "{} runs", self.hosts[host].name);
         self.hosts[host].disk.erase();
         self.watch.destroyed(host);
         self.new_identity(host, None);
@@ -74,6 +85,10 @@ impl World {
     /// Where a process of this host joins when it starts again.
     pub fn set_join(&mut self, host: usize, to: &[usize]) {
         self.hosts[host].join = to.iter().map(|&t| self.hosts[t].addr).collect();
+    }
+
+    pub fn joins(&self, host: usize) -> &[SocketAddr] {
+        &self.hosts[host].join
     }
 
     /// New settings for the next process.
@@ -142,6 +157,10 @@ impl World {
         &self.hosts[host].clock
     }
 
+    pub fn disk(&self, host: usize) -> &Disk {
+        &self.hosts[host].disk
+    }
+
     pub fn disk_mut(&mut self, host: usize) -> &mut Disk {
         &mut self.hosts[host].disk
     }
@@ -154,4 +173,12 @@ impl World {
         }
         self.net.split(sides);
     }
+}
+
+/// What a disk gives back: the ground truth of what a crash leaves.
+fn stored(cluster: &str, disk: &Disk) -> Store {
+    let key = HashKey::for_cluster(cluster);
+    let mut store = Store::new(key, true);
+    recover(&disk.pairs(), &mut store, &key);
+    store
 }

@@ -42,6 +42,7 @@ impl World {
         timeout: Duration,
     ) {
         let bytes = self.spoken(from, bytes, STREAM_BYTES_MAX);
+        self.keep_packet(from, true, &bytes);
         self.calls.numbered += 1;
         let call = self.calls.numbered;
         let host = &mut self.hosts[from];

@@ -1,4 +1,5 @@
-//! Decides which packets a host that listens in keeps, to send them again later.
+//! Decides which packets are kept to be sent again later: those that arrive at a host that listens
+//! in, or the last ones that anybody sent.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,6 +12,15 @@ use crate::world::World;
 pub(crate) struct Tap {
     at: Hosts,
     kept: VecDeque<Arc<[u8]>>,
+}
+
+/// A packet that was sent.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    pub host: usize,
+    /// A request, not a datagram.
+    pub stream: bool,
+    pub bytes: Arc<[u8]>,
 }
 
 const KEPT_MAX: usize = 1000;
@@ -27,6 +37,19 @@ impl Tap {
 }
 
 impl World {
+    pub(crate) fn keep_packet(&mut self, host: usize, stream: bool, bytes: &Arc<[u8]>) {
+        let most = self.config.packets_kept;
+        if most > 0 {
+            self.sent.truncate(most - 1);
+            self.sent.push_front(Packet { host, stream, bytes: Arc::clone(bytes) });
+        }
+    }
+
+    /// The last packets that anybody sent, the newest first: as many as the world is made to keep.
+    pub fn sent_last(&self) -> impl Iterator<Item = &Packet> {
+        self.sent.iter()
+    }
+
     /// From now on keeps what arrives at these hosts; nobody: listens no more.
     pub fn listen_at(&mut self, hosts: Hosts) {
         let kept = self.tap.take().map_or(VecDeque::new(), |tap| tap.kept);

@@ -1,7 +1,7 @@
 //! Decides what happens next and what a node's output causes: one queue over all hosts, one
 //! outbox, no thread and no clock but this one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::network::{Conditions, Network, Shape};
 use crate::observe::{Heard, Observed};
 use crate::queue::{Happening, Queue};
 use crate::stream::Calls;
-use crate::tap::Tap;
+use crate::tap::{Packet, Tap};
 use crate::trace::{Text, Trace, describe_event};
 
 /// What a world is made of, besides its nodes.
@@ -43,6 +43,8 @@ pub struct WorldConfig {
     pub checks: bool,
     pub text: Text,
     pub wall_start_ms: u64,
+    /// Packets remembered for [`World::inject`] and its kin, the oldest forgotten first.
+    pub packets_kept: usize,
     /// Each host's monotonic clock starts somewhere else.
     pub mono_offsets: bool,
 }
@@ -58,6 +60,7 @@ impl Default for WorldConfig {
             checks: true,
             text: Text::Off,
             wall_start_ms: 1_800_000_000_000,
+            packets_kept: 0,
             mono_offsets: true,
         }
     }
@@ -103,6 +106,8 @@ pub struct World {
     told_by: Option<SocketAddr>,
     /// What arrives at a host that listens in for later.
     pub(crate) tap: Option<Tap>,
+    /// Newest first; empty unless asked for.
+    pub(crate) sent: VecDeque<Packet>,
     told_twice: u64,
     told_itself: u64,
     pub(crate) commands: u64,
@@ -111,6 +116,8 @@ pub struct World {
 
 /// Datagrams of one call among which no peer is told the same twice.
 const SENDS_COMPARED: usize = 32;
+/// The number of a request that no host asked.
+const NOBODYS_CALL: u64 = u64::MAX;
 /// A process that is woken this often at one instant will never let time pass.
 const WAKES_AT_ONE_INSTANT_MAX: u32 = 1000;
 
@@ -140,6 +147,7 @@ impl World {
             heard: Vec::new(),
             told_by: None,
             tap: None,
+            sent: VecDeque::new(),
             told_twice: 0,
             told_itself: 0,
             commands: 0,
@@ -269,6 +277,7 @@ impl World {
         h.life += 1;
         h.wake_at = Time::NEVER;
         self.by_id.insert(h.id, host);
+        self.watch.born(h.id, &h.config.cluster);
         self.trace.note(now, format_args!("{} starts", self.hosts[host].name));
         self.handle(host, Input::Tick);
     }
@@ -537,6 +546,7 @@ impl World {
         assert!(bytes.len() <= h.config.datagram_bytes, "{}: {} bytes sent", h.name, bytes.len());
         self.told_itself += u64::from(from == to);
         let bytes = self.spoken(host, bytes, datagram_bytes);
+        self.keep_packet(host, false, &bytes);
         self.transmit(host, to, bytes);
     }
 
@@ -661,6 +671,12 @@ impl World {
     pub fn inject(&mut self, to: usize, from: usize, bytes: &[u8]) {
         let from = self.hosts[from].addr;
         self.offer(to, Waiting::Datagram { from, bytes: Arc::from(bytes) });
+    }
+
+    /// A request that no node sent arrives; its answer goes nowhere.
+    pub fn inject_request(&mut self, to: usize, from: usize, bytes: &[u8]) {
+        let from = self.hosts[from].addr;
+        self.offer(to, Waiting::Request { call: NOBODYS_CALL, from, bytes: Arc::from(bytes) });
     }
 
     // ---- versions

@@ -1,40 +1,63 @@
 //! Decides how many random scenarios a test run takes, and which seeds always run.
 //!
-//! A failure prints one line; `SEED=n cargo test -p tidings-sim --test swarm -- --exact replay
-//! --nocapture` shows that run with its options and its text. `TEXT=1`
-//! adds every input and output. `SEEDS=n` sets how many scenarios are drawn.
+//! A failure prints one line; `SEED=n GENERATION=g cargo test -p tidings-sim --test swarm -- --exact
+//! replay --nocapture` shows that run with its options and its text. `TEXT=1` adds every input and
+//! output. `SEEDS=n` sets how many scenarios are drawn.
 
-use tidings_proto::base::rng::Rng;
 use tidings_sim::setup::soak;
-use tidings_sim::swarm::{Options, run, run_options};
+use tidings_sim::swarm::{Options, hunt, run};
 use tidings_sim::trace::Text;
+use tidings_sim::work::Work;
 
-/// Every seed that ever failed, with the fix that it showed.
-const SEEDS_THAT_FAILED: &[u64] = &[
-    1, 6, 27, 38,   // a new life in a name conflict with its former self
-    2933, // an older remote write overwrote a newer own one on disk
-    4320, // alone with a bad local health, seeds were hardly ever asked
-    1285, // a former life listed by one node, retired by the others
-    3655, 7924, // a durable node forgot its seeds while it started
+/// Every seed that ever failed, with its generation and the fix that it showed.
+const SEEDS_THAT_FAILED: &[(u32, &[u64], &str)] = &[
+    (1, &[1, 6, 27, 38], "a new life in a name conflict with its former self"),
+    (1, &[2933], "an older remote write overwrote a newer own one on disk"),
+    (1, &[4320], "alone with a bad local health, seeds were hardly ever asked"),
+    (1, &[1285], "a former life listed by one node, retired by the others"),
+    (1, &[3655, 7924], "a durable node forgot its seeds while it started"),
 ];
 
+fn asked(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|s| s.parse().ok())
+}
+
+fn hunted(generation: u32, seeds: std::ops::Range<u64>) {
+    let work = Work::quiet(0);
+    let tally = hunt(&work, generation, seeds, Text::Off, &|broken| eprintln!("{broken}"));
+    let rules = tally.by_rule();
+    assert!(rules.is_empty(), "broken in {} scenarios: {rules:?}, see above", tally.run);
+}
+
 #[test]
-fn random_scenarios_break_no_rule_and_converge() {
-    let asked = std::env::var("SEEDS").ok().and_then(|s| s.parse().ok());
-    let count = asked.unwrap_or(if soak() { 20_000 } else { 300 });
-    let seeds = SEEDS_THAT_FAILED.iter().copied().chain(0..count);
-    let broken: Vec<String> = seeds.filter_map(|s| run(s).err()).map(|b| b.to_string()).collect();
-    assert!(broken.is_empty(), "{} of {count} scenarios:\n{}", broken.len(), broken.join("\n"));
+fn random_scenarios_break_no_rule_and_become_equal_within_the_bound() {
+    hunted(2, 0..asked("SEEDS").unwrap_or(if soak() { 20_000 } else { 1000 }));
+}
+
+#[test]
+fn seeds_of_the_first_generation_hold() {
+    hunted(1, 0..if soak() { 20_000 } else { 100 });
+}
+
+#[test]
+fn seeds_that_failed_once_do_not_fail_again() {
+    for &(generation, seeds, fix) in SEEDS_THAT_FAILED {
+        for &seed in seeds {
+            if let Err(broken) = run(generation, seed, Text::Off) {
+                panic!("{fix}: {broken}");
+            }
+        }
+    }
 }
 
 #[test]
 fn replay() {
-    let Some(seed) = std::env::var("SEED").ok().and_then(|s| s.parse().ok()) else { return };
+    let Some(seed) = asked("SEED") else { return };
+    let generation = asked("GENERATION").unwrap_or(2) as u32;
     let text = if std::env::var_os("TEXT").is_some() { Text::All } else { Text::Events };
-    let options = Options { text, ..Options::draw(seed) };
-    println!("{options:#?}");
-    match run_options(options) {
-        Ok(world) => println!("seed {seed} breaks no rule; trace {:032x}", world.trace_hash()),
+    println!("{:#?}", Options::draw(generation, seed));
+    match run(generation, seed, text) {
+        Ok(passed) => println!("seed {seed} breaks no rule: {passed:?}"),
         Err(broken) => {
             println!("{}", broken.lines.join("\n"));
             panic!("{broken}");
@@ -42,14 +65,13 @@ fn replay() {
     }
 }
 
-/// Rule 9, over scenarios with every kind of fault.
+/// Rule 9, over scenarios with every kind of fault, whatever the number of threads.
 #[test]
-fn a_scenario_has_one_trace() {
-    let mut seeds = Rng::from_u64(9);
-    for _ in 0..2 {
-        let seed = seeds.below(20);
-        if let (Ok(a), Ok(b)) = (run(seed), run(seed)) {
-            assert_eq!(a.trace_hash(), b.trace_hash(), "seed {seed}");
-        }
-    }
+fn a_scenario_has_one_trace_on_any_number_of_threads() {
+    let seeds: Vec<u64> = (0..12).collect();
+    let traces = |jobs| {
+        let work = Work { jobs, ..Work::quiet(0) };
+        work.map("traces", &seeds, |&seed| run(2, seed, Text::Off).map(|p| p.trace).ok())
+    };
+    assert_eq!(traces(1), traces(5));
 }

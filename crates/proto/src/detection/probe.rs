@@ -71,6 +71,14 @@ impl Probes {
         Some(self.next_seq)
     }
 
+    pub fn len(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
     pub fn get_mut(&mut self, seq: u16) -> Option<&mut Probe> {
         self.in_flight.iter_mut().find(|(s, _)| *s == seq).map(|(_, p)| p)
     }

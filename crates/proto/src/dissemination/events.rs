@@ -108,7 +108,7 @@ pub struct EventLog {
 }
 
 /// Arrivals that can still be told as rumours. Older ones are left to reconciliation.
-const RECENT_MAX: usize = 8192;
+pub const RECENT_MAX: usize = 8192;
 
 #[derive(Debug, Default)]
 struct Origin {
@@ -204,6 +204,16 @@ impl EventLog {
         self.deliver(origin, head)
     }
 
+    /// Events that wait for an earlier one, those in the windows, and those told as rumours.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        (self.waiting, self.kept, self.recent.len())
+    }
+
+    /// Senders remembered.
+    pub fn origins(&self) -> usize {
+        self.origins.len()
+    }
+
     pub fn head(&self, origin: NodeId) -> u64 {
         self.origins.get(&origin).map_or(0, |o| o.head)
     }
@@ -247,14 +257,12 @@ impl EventLog {
         }
     }
 
-    /// Forgets a sender that the cluster has forgotten.
-    pub fn forget(&mut self, origin: NodeId) {
-        if let Some(gone) = self.origins.remove(&origin) {
+    /// A sender that the cluster has forgotten: what waits for its lost events waits no more. Its
+    /// head stays, as others may still tell of events that were delivered here.
+    pub fn abandon(&mut self, origin: NodeId) {
+        if let Some(gone) = self.origins.get_mut(&origin) {
             self.waiting -= gone.waiting.len();
-            self.kept -= gone.window.len();
-            if gone.head > 0 {
-                self.print -= print_of(&self.key, origin, gone.head);
-            }
+            gone.waiting.clear();
         }
     }
 
@@ -354,8 +362,9 @@ mod tests {
         assert_eq!(a.print(), b.print());
         a.expire(Time::from_secs(10_000));
         assert_eq!(a.receive(event(2), false), Received::Duplicate);
-        a.forget(NodeId::from_u128(1));
-        assert_eq!(a.print(), Fingerprint::default());
+        a.abandon(NodeId::from_u128(1));
+        assert_eq!(a.receive(event(2), false), Received::Duplicate);
+        assert_eq!(a.print(), b.print());
     }
 
     #[test]

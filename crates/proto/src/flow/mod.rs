@@ -2,10 +2,13 @@
 //! the size of the cluster.
 
 pub mod forecast;
+mod healing;
 
 use std::time::Duration;
 
 use crate::config::Config;
+
+pub use healing::{DISK_RETRY, Healing, RECALLS_MAX, SESSION_TIMEOUT, equal_within};
 
 /// Sends of one rumour by one node: `factor * log2(n + 1)`, rounded up. A node is missed by
 /// rumours alone with probability e^-sends (Demers et al. 1987, blind counter): with 1.8 that is

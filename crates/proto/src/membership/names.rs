@@ -1,5 +1,5 @@
 //! Decides who holds a name when several live members claim it: a total order over their records,
-//! so that every node computes the same holder and the losers withdraw by themselves.
+//! so that every node computes the same holder, and a loser that the holder answers withdraws by itself.
 
 use super::facts::Facts;
 

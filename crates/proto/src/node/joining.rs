@@ -28,7 +28,7 @@ const FIRST_RETRY_AFTER: Duration = Duration::from_millis(125);
 /// Addresses tried at once; the others have their turn at the next retry.
 const PARALLEL_MAX: usize = 8;
 /// Attempts under way. More: refused.
-const ATTEMPTS_MAX: usize = 32;
+pub(super) const ATTEMPTS_MAX: usize = 32;
 
 #[derive(Debug, Default)]
 pub(super) struct Joins {
@@ -130,6 +130,10 @@ impl Joins {
     pub(super) fn next_deadline(&self) -> Time {
         let next = |a: &Attempt| if a.retry && a.open > 0 { Time::NEVER } else { a.at };
         self.attempts.iter().map(next).min().unwrap_or(Time::NEVER)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.attempts.len()
     }
 
     pub(super) fn is_joining(&self) -> bool {

@@ -11,6 +11,7 @@ use crate::base::clocks::Hlc;
 use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
 use crate::detection::message::put_accusation;
+use crate::detection::probe::Purpose;
 use crate::dissemination::queue::Topic;
 use crate::io::{
     Alarm, CommandError, CommandId, Event, Member, MemberChange, Outbox, Reply, Status,
@@ -20,7 +21,9 @@ use crate::limits::{
 };
 use crate::membership::facts::Facts;
 use crate::membership::names::holds_against;
-use crate::membership::record::{Accusers, Precedence, Record, Standing, record_checksum};
+use crate::membership::record::{
+    Accusers, Cause, Precedence, Record, Standing, put_record, record_checksum,
+};
 use crate::membership::table::{ME, Slot};
 use crate::state::disk;
 
@@ -127,10 +130,12 @@ impl Node {
         if record.standing == Standing::Failed {
             let fresh = matches!(via, Via::Rumour(_));
             if !self.verdict_stands(slot, &record.accusers, fresh, now.mono) {
-                if record.incarnation == self.table.incarnation(slot) {
-                    self.suspect(slot, record.incarnation, &record.accusers, now, out);
+                if record.incarnation > self.table.incarnation(slot) {
+                    // What its owner said last is news all the same.
+                    let said = Precedence::new(record.incarnation, Standing::Alive, record.sum);
+                    self.install(slot, facts, said, false, now, out);
                 }
-                return;
+                return self.suspect(slot, record.incarnation, &record.accusers, now, out);
             }
             self.file_case(
                 record.id,
@@ -304,8 +309,18 @@ impl Node {
                 self.alarm(alarm, now.mono, out);
             }
             if loser == ME {
-                self.withdraw(now, out);
+                // Unless it is dead, and this node the one that comes after it: ask it.
+                self.probe(holder, Purpose::Witness, self.config.probe_period, now, out);
             }
+        }
+    }
+
+    /// A member has answered: if it holds our name, this node has to go.
+    pub(super) fn yield_name(&mut self, holder: Slot, now: Now, out: &mut Outbox) {
+        let (me, theirs) = (self.me(), self.table.facts(holder));
+        let contested = me.name == theirs.name && me.addr != theirs.addr;
+        if contested && self.table.is_live(holder) && holds_against(theirs, me) {
+            self.withdraw(now, out);
         }
     }
 
@@ -446,6 +461,21 @@ impl Node {
         self.send(Spent::Join, start, facts.addr, out, now.mono);
     }
 
+    /// What to answer whoever holds alive a member that is forgotten here: its end, with this node's
+    /// word for it. Else the two would differ for ever, as nobody else is left to confirm it.
+    pub(super) fn put_forgotten(&self, record: &Record<'_>, out: &mut Vec<u8>) {
+        let Some(&last) = self.forgotten.get(&record.id) else { return };
+        let over = record.incarnation <= last && record.standing.is_live();
+        if !over || self.table.find(record.id).is_some() {
+            return;
+        }
+        let standing = if last == u64::MAX { Standing::Retired } else { Standing::Failed };
+        let mut accusers = Accusers::default();
+        accusers.add(self.id, Cause::Silence);
+        let precedence = Precedence::new(record.incarnation, standing, record.sum);
+        put_record(out, record.id, precedence, record.facts, &accusers);
+    }
+
     /// Members that are gone for long are forgotten; their identities are not, so that no late
     /// record brings them back (F11).
     pub(super) fn forget_departed(&mut self, now: Time, out: &mut Outbox) {
@@ -471,7 +501,7 @@ impl Node {
         self.queue.remove(Topic::Member, u64::from(slot));
         self.cases.remove(&id);
         self.case_order.retain(|&other| other != id);
-        self.events.forget(id);
+        self.events.abandon(id);
         self.sessions.cursors.remove(&id);
         self.table.forget(slot);
         self.forget_id(id, if retired { u64::MAX } else { incarnation });

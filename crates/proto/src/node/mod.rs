@@ -56,7 +56,7 @@ use crate::membership::table::{ME, Slot, Table};
 use crate::state::disk::{self, Reserved};
 use crate::state::store::Store;
 
-pub use view::{Contact, EntryView, Evidence, Level, View};
+pub use view::{Contact, EntryView, Evidence, Holding, Level, View};
 
 use detector::Pulse;
 use joining::Joins;
@@ -89,9 +89,6 @@ pub struct Snapshot {
 
 /// Numbers reserved ahead on disk, so that a refutation or an event never waits for it.
 const RESERVED_BLOCK: u64 = 1024;
-
-/// Forgotten members asked to announce themselves in one period: caps heal storms.
-const RECALLS_MAX: usize = 32;
 
 /// One node of the cluster. See the module's table for which file decides what.
 pub struct Node {

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::Node;
 use super::packets::Spent;
 use super::sessions::{Ask, Asked};
-use super::{Node, RECALLS_MAX};
 use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
 use crate::detection::message::{Ack, Ping, PingReq, put_answer};
 use crate::detection::probe::{Probe, Purpose, Timer, direct_timeout, nack_after};
+use crate::flow::RECALLS_MAX;
 use crate::io::{Alarm, Outbox, RequestError, RequestId};
 use crate::membership::record::Cause;
 use crate::membership::table::{ME, Slot};

@@ -123,6 +123,7 @@ impl Node {
         self.stats.session_records_received += records.len() as u64;
         for record in &records {
             self.apply_record(record, Via::Session, now, out);
+            self.put_forgotten(record, response);
         }
         Ok(spent)
     }

@@ -16,6 +16,7 @@ use crate::base::time::{Now, Time};
 use crate::detection::message::Prints;
 use crate::detection::probe::Purpose;
 use crate::dissemination::events::StoredEvent;
+use crate::flow::SESSION_TIMEOUT;
 use crate::io::{Alarm, Event, JoinFailure, Outbox, Output, RequestError, RequestId};
 use crate::limits::{CURSORS_MAX, MEMBERS_MAX, PAGE_BYTES, REQUESTS_MAX, STREAM_BYTES_MAX};
 use crate::membership::record::{Precedence, Record};
@@ -25,9 +26,8 @@ use crate::wire::codec::DecodeError;
 use crate::wire::frame::{Frames, kind, put_frame};
 use crate::wire::packet;
 
-const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Large entries fetched at once; the others come with a session.
-const FETCHES_MAX: usize = 16;
+pub(super) const FETCHES_MAX: usize = 16;
 /// Pages of one session. More: it is broken off and resumed by the next.
 const PAGES_MAX: u32 = 10_000;
 
@@ -55,14 +55,21 @@ pub(super) enum Ask {
     },
     Push,
     Vectors,
-    Delta {
-        exchange: Exchange,
-        pages: u32,
-        holes: bool,
-    },
+    Delta(Pages),
     Fetch {
         dot: Dot,
     },
+}
+
+/// What came of the pages of a session so far.
+#[derive(Debug)]
+pub(super) struct Pages {
+    exchange: Exchange,
+    count: u32,
+    /// Something could not be stored.
+    holes: bool,
+    /// Groups of which parts came and wait for others; as bounded as what is staged.
+    groups: BTreeSet<(NodeId, u64)>,
 }
 
 /// Why entries are exchanged.
@@ -115,6 +122,10 @@ impl Default for Sessions {
 }
 
 impl Sessions {
+    pub(super) fn fetching(&self) -> usize {
+        self.fetching.len()
+    }
+
     pub(super) fn next_deadline(&self) -> Time {
         self.gap.as_ref().map_or(Time::NEVER, |g| g.check_at).min(self.second_look)
     }
@@ -264,7 +275,8 @@ impl Node {
             Exchange::Full => (0, 0),
             _ => self.sessions.cursors.get(&peer).copied().unwrap_or((0, 0)),
         };
-        self.ask_delta(peer, addr, (boot, cursor), exchange, 0, false, out);
+        let pages = Pages { exchange, count: 0, holes: false, groups: BTreeSet::new() };
+        self.ask_delta(peer, addr, (boot, cursor), pages, out);
     }
 
     fn ask_delta(
@@ -272,15 +284,13 @@ impl Node {
         peer: NodeId,
         addr: SocketAddr,
         (boot, cursor): (u64, u64),
-        exchange: Exchange,
-        pages: u32,
-        holes: bool,
+        pages: Pages,
         out: &mut Outbox,
     ) {
-        let full = exchange == Exchange::Full;
+        let full = pages.exchange == Exchange::Full;
         let start = self.begin(out);
         DeltaRequest { boot, cursor, full, have: self.vectors() }.put(&mut out.bytes);
-        let asked = Asked { ask: Ask::Delta { exchange, pages, holes }, peer: Some(peer), addr };
+        let asked = Asked { ask: Ask::Delta(pages), peer: Some(peer), addr };
         self.ask(start, asked, SESSION_TIMEOUT, out);
     }
 
@@ -373,7 +383,7 @@ impl Node {
             Ask::Fetch { dot } => {
                 self.sessions.fetching.remove(&dot);
             }
-            Ask::Members { .. } | Ask::Push | Ask::Vectors | Ask::Delta { .. } => {}
+            Ask::Members { .. } | Ask::Push | Ask::Vectors | Ask::Delta(_) => {}
         }
     }
 
@@ -402,11 +412,9 @@ impl Node {
             Ask::Members { cursor, prints, sent } => {
                 self.members_answered(peer, asked.addr, cursor, prints, sent, body, now, out)
             }
-            Ask::Push => Ok(()),
+            Ask::Push => self.push_answered(body, now, out),
             Ask::Vectors => self.vectors_answered(peer, asked.addr, body, now),
-            Ask::Delta { exchange, pages, holes } => {
-                self.delta_answered(peer, asked.addr, exchange, pages, holes, body, now, out)
-            }
+            Ask::Delta(pages) => self.delta_answered(peer, asked.addr, pages, body, now, out),
             Ask::Fetch { dot } => {
                 self.sessions.fetching.remove(&dot);
                 self.stream_news(body, peer, asked.addr, now, out)
@@ -477,6 +485,21 @@ impl Node {
         Err(DecodeError::Truncated("member page"))
     }
 
+    /// What the peer has forgotten of what we pushed.
+    fn push_answered(
+        &mut self,
+        body: &[u8],
+        now: Now,
+        out: &mut Outbox,
+    ) -> Result<(), DecodeError> {
+        for frame in Frames::new(body) {
+            if let (kind::MEMBER, body) = frame? {
+                self.apply_record(&Record::decode(body)?, Via::Session, now, out);
+            }
+        }
+        Ok(())
+    }
+
     /// What the peer lacks in the buckets that differed.
     fn push_members(
         &mut self,
@@ -494,7 +517,7 @@ impl Node {
         for slot in slots {
             let id = self.table.id(slot);
             let newer = sent.get(&id).is_none_or(|&theirs| theirs < self.table.precedence(slot));
-            let known = sent.contains_key(&id) || self.table.is_live(slot) || slot == 0;
+            let known = sent.contains_key(&id) || self.table.standing(slot).is_live();
             if end.differs(bucket_of(id, buckets))
                 && newer
                 && known
@@ -538,13 +561,12 @@ impl Node {
         &mut self,
         peer: NodeId,
         addr: SocketAddr,
-        exchange: Exchange,
-        pages: u32,
-        mut holes: bool,
+        mut pages: Pages,
         body: &[u8],
         now: Now,
         out: &mut Outbox,
     ) -> Result<(), DecodeError> {
+        let exchange = pages.exchange;
         let via = if exchange == Exchange::Joining { Via::Joining } else { Via::Session };
         let full = exchange == Exchange::Full;
         for frame in Frames::new(body) {
@@ -553,11 +575,15 @@ impl Node {
                 kind::ENTRY => match Entry::decode(body, &self.key)? {
                     Some(entry) => {
                         self.stats.session_entries_received += 1;
-                        holes |= !self.apply_entry(entry, via, full, now, out);
+                        let group = (entry.dot.origin, entry.group.0);
+                        pages.holes |= !self.apply_entry(entry, via, full, now, out);
+                        if self.store.is_staged(group) {
+                            pages.groups.insert(group);
+                        }
                     }
                     None => {
                         self.stats.entry_checksum += 1;
-                        holes = true;
+                        pages.holes = true;
                     }
                 },
                 kind::EVENT => {
@@ -568,13 +594,17 @@ impl Node {
                 kind::DELTA_END => {
                     let end = DeltaEnd::decode(body)?;
                     match end.closed {
-                        None if pages >= PAGES_MAX => return Err(DecodeError::TooLong("session")),
-                        None => {
-                            let at = (end.boot, end.cursor);
-                            self.ask_delta(peer, addr, at, exchange, pages + 1, holes, out);
+                        None if pages.count >= PAGES_MAX => {
+                            return Err(DecodeError::TooLong("session"));
                         }
-                        Some((vectors, print)) if !holes => {
-                            self.close_delta(peer, (end.boot, end.cursor), &vectors, now, out);
+                        None => {
+                            pages.count += 1;
+                            pages.groups.retain(|&group| self.store.is_staged(group));
+                            self.ask_delta(peer, addr, (end.boot, end.cursor), pages, out);
+                        }
+                        Some((vectors, print)) if !pages.holes => {
+                            let at = (end.boot, end.cursor);
+                            self.close_delta(peer, at, &vectors, &pages.groups, now, out);
                             self.after_close(peer, addr, exchange, &vectors, print, out);
                         }
                         Some(_) => self.sessions.synced = true,
@@ -584,7 +614,7 @@ impl Node {
                 // State of a later version: not stored, so not covered.
                 _ => {
                     self.stats.frame_unknown += 1;
-                    holes = true;
+                    pages.holes = true;
                 }
             }
         }
@@ -597,6 +627,7 @@ impl Node {
         peer: NodeId,
         at: (u64, u64),
         vectors: &Vectors,
+        groups: &BTreeSet<(NodeId, u64)>,
         now: Now,
         out: &mut Outbox,
     ) {
@@ -605,7 +636,7 @@ impl Node {
             return self.emit_event(Event::Alarm(Alarm::IdentityTaken { id: self.id }), out);
         }
         let mut won = Vec::new();
-        let joined = self.store.join(&vectors.entries, &mut |slot| won.push(slot));
+        let joined = self.store.join(&vectors.entries, groups, &mut |slot| won.push(slot));
         for slot in won {
             self.entry_won(slot, Via::Session, now, out);
         }
@@ -681,13 +712,11 @@ impl Ask {
             Ask::StreamProbe => Spent::Probe,
             Ask::Join { .. } => Spent::Join,
             Ask::Push => Spent::Delta,
-            Ask::Members { .. } | Ask::Vectors | Ask::Delta { .. } | Ask::Fetch { .. } => {
-                Spent::Digest
-            }
+            Ask::Members { .. } | Ask::Vectors | Ask::Delta(_) | Ask::Fetch { .. } => Spent::Digest,
         }
     }
 
     fn is_session(&self) -> bool {
-        matches!(self, Ask::Members { .. } | Ask::Vectors | Ask::Delta { .. })
+        matches!(self, Ask::Members { .. } | Ask::Vectors | Ask::Delta(_))
     }
 }

@@ -159,6 +159,7 @@ impl Node {
         if self.suspicions.get(slot).is_some_and(|s| s.started <= sent) {
             self.end_suspicion(slot, "answered", now.mono, out);
         }
+        self.yield_name(slot, now, out);
     }
 
     /// Any sign of life undoes what this node alone believes.

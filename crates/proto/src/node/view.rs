@@ -5,16 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::writes::user_event;
-use super::{Node, Phase};
+use super::{Node, Phase, joining, sessions};
 use crate::base::clocks::{Dot, Hlc};
 use crate::base::id::NodeId;
 use crate::base::time::Time;
 use crate::config::{Config, Detector};
+use crate::dissemination::events::RECENT_MAX;
 use crate::io::{Member, UserEvent};
+use crate::limits;
 use crate::membership::facts::Facts;
 use crate::membership::record::Standing;
 use crate::membership::table::{ME, Slot};
-use crate::state::store::Kept;
+use crate::state::store::{Kept, STAGED_MAX};
 
 /// Read-only access for HTTP, metrics and tests.
 #[derive(Clone, Copy)]
@@ -48,6 +50,14 @@ pub struct Evidence {
     /// What ended it: "verdict", "told", "refuted", "answered", "unconfirmed", "not confirmed",
     /// or "open".
     pub outcome: &'static str,
+}
+
+/// Something that grows, how much of it there is now, and its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holding {
+    pub what: &'static str,
+    pub count: usize,
+    pub max: usize,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -244,6 +254,35 @@ impl<'a> View<'a> {
 
     pub fn rumours_waiting(&self) -> usize {
         self.node.queue.len()
+    }
+
+    /// Everything that remote input or a user can make grow, each with its limit (rule 8).
+    pub fn holdings(&self) -> Vec<Holding> {
+        let (node, sessions) = (self.node, &self.node.sessions);
+        let (waiting, kept, recent) = node.events.counts();
+        let counted = [
+            ("members", node.table.len(), limits::MEMBERS_MAX + 1),
+            ("forgotten members", node.forgotten.len(), limits::FORGOTTEN_MAX),
+            ("probes", node.probes.len(), limits::PROBES_MAX),
+            ("suspicions", node.suspicions.len(), limits::SUSPICIONS_MAX),
+            ("evidence", node.cases.len(), limits::EVIDENCE_MAX),
+            ("rumours", node.queue.len(), limits::MEMBERS_MAX * 2 + limits::ENTRIES_MAX + recent),
+            ("seeds", node.seeds.len(), limits::SEEDS_MAX),
+            ("joins under way", node.joins.len(), joining::ATTEMPTS_MAX),
+            ("requests under way", node.asked.len(), limits::REQUESTS_MAX),
+            ("fetches", sessions.fetching(), sessions::FETCHES_MAX),
+            ("cursors", sessions.cursors.len(), limits::CURSORS_MAX),
+            ("entries", node.store.counts().1, limits::ENTRIES_MAX),
+            ("keyspaces", node.store.keyspaces().count(), limits::KEYSPACES_MAX),
+            ("writers", node.store.vector().len(), limits::VECTOR_ORIGINS_MAX),
+            ("staged entries", node.store.staged(), STAGED_MAX),
+            ("writes under way", node.writes.under_way(), limits::PENDING_WRITES_MAX),
+            ("event senders", node.events.origins(), limits::EVENT_ORIGINS_MAX),
+            ("events waiting", waiting, 9 * limits::EVENTS_WAITING_MAX),
+            ("events kept", kept, limits::EVENTS_KEPT_MAX),
+            ("events told", recent, RECENT_MAX),
+        ];
+        counted.into_iter().map(|(what, count, max)| Holding { what, count, max }).collect()
     }
 
     pub fn seeds(&self) -> Vec<SocketAddr> {

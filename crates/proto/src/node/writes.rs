@@ -12,6 +12,7 @@ use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
 use crate::dissemination::events::{Received, StoredEvent};
 use crate::dissemination::queue::Topic;
+use crate::flow::DISK_RETRY;
 use crate::io::{Alarm, CommandError, CommandId, Event, Outbox, Reply, UserEvent};
 use crate::limits::{
     ENTRIES_MAX, EVENT_NAME_BYTES_MAX, EVENT_PAYLOAD_BYTES_MAX, EVENTS_KEPT_MAX, KEY_BYTES_MAX,
@@ -22,8 +23,6 @@ use crate::membership::table::ME;
 use crate::state::disk::{self, Change, Reserved};
 use crate::state::entry::{Entry, Superseded};
 use crate::state::store::{Applied, EntrySlot, Store};
-
-const DISK_RETRY: Duration = Duration::from_secs(1);
 
 /// What waits for the disk, and what was promised to it.
 #[derive(Debug)]
@@ -82,6 +81,10 @@ impl Writes {
             refused: Vec::new(),
             member_changes: BTreeMap::new(),
         }
+    }
+
+    pub(super) fn under_way(&self) -> usize {
+        self.pending.len()
     }
 
     pub(super) fn refused(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Decides what is kept of all entries: merge on arrival, the vector of applied writes, the apply
 //! order that sessions walk, and what has to go to the disk with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ pub struct Store {
 
 /// Entries of incomplete groups held at once. More: the oldest group becomes visible as it is, since a
 /// session that is under way counts on what it brought.
-const STAGED_MAX: usize = 1024;
+pub const STAGED_MAX: usize = 1024;
 
 impl Store {
     pub fn new(key: HashKey, durable: bool) -> Store {
@@ -160,9 +160,19 @@ impl Store {
 
     /// The other end of a closed session has applied all of `prefixes`, and so have we now: true,
     /// unless a group found no room, which leaves a hole.
-    pub fn join(&mut self, prefixes: &[(NodeId, u64)], won: &mut dyn FnMut(EntrySlot)) -> bool {
-        if !self.release_groups(prefixes, won) {
-            return false;
+    ///
+    /// The parts of `groups` that did not come are superseded: the peer had applied those groups, and
+    /// had nothing more to send.
+    pub fn join(
+        &mut self,
+        prefixes: &[(NodeId, u64)],
+        groups: &BTreeSet<(NodeId, u64)>,
+        won: &mut dyn FnMut(EntrySlot),
+    ) -> bool {
+        for &id in groups.iter().filter(|id| self.staged.contains_key(id)).collect::<Vec<_>>() {
+            if self.release(id, won) == Applied::Full {
+                return false;
+            }
         }
         for &(origin, upto) in prefixes {
             if self.vector.len() >= VECTOR_ORIGINS_MAX && !self.vector.knows(origin) {
@@ -273,6 +283,16 @@ impl Store {
         &self.vector
     }
 
+    /// Whether parts of this group wait for others.
+    pub fn is_staged(&self, group: (NodeId, u64)) -> bool {
+        self.staged.contains_key(&group)
+    }
+
+    /// Entries of incomplete groups.
+    pub fn staged(&self) -> usize {
+        self.staged_count
+    }
+
     /// Live entries, and all with the deletes.
     pub fn counts(&self) -> (usize, usize) {
         (self.live, self.entries.len())
@@ -357,6 +377,7 @@ impl Store {
             return Applied::Full;
         }
         parts.sort_by_key(|e| e.dot.seq);
+        let covered: Vec<_> = parts.iter().flat_map(|e| e.superseded.ranges()).collect();
         let mut last = Applied::Stale;
         for part in parts {
             last = self.apply(part);
@@ -364,30 +385,8 @@ impl Store {
                 won(slot);
             }
         }
+        self.release_superseded(&covered, won);
         last
-    }
-
-    /// At the close of a session the parts of a group that did not come are superseded: the peer
-    /// covers them and had nothing to send.
-    fn release_groups(
-        &mut self,
-        prefixes: &[(NodeId, u64)],
-        won: &mut dyn FnMut(EntrySlot),
-    ) -> bool {
-        let done: Vec<(NodeId, u64)> = self
-            .staged
-            .iter()
-            .filter(|((origin, first), parts)| {
-                let end = first + parts[0].group.1 - 1;
-                prefixes.iter().any(|&(o, upto)| o == *origin && upto >= end)
-            })
-            .map(|(&id, _)| id)
-            .collect();
-        let mut all = true;
-        for id in done {
-            all &= self.release(id, won) != Applied::Full;
-        }
-        all
     }
 
     /// Counts the entry's dot, and those that it superseded, as applied.

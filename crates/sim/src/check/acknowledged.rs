@@ -1,25 +1,28 @@
 //! Rule 2: no acknowledged write is lost unless every replica that held it is destroyed. Who
-//! holds a write is followed by its events; a crash without a disk, or right after the write
-//! arrived, takes a holder away.
+//! holds a write is followed by its events; a crash takes away what was not on disk.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use tidings_proto::Time;
 use tidings_proto::base::clocks::Dot;
 use tidings_proto::io::Event;
+use tidings_proto::state::store::Store;
 
 use crate::observe::Observed;
 use crate::world::World;
 
-/// Writes, with the hosts that hold them and since when.
+/// Writes, with the hosts that hold them.
 #[derive(Debug, Default)]
 pub(super) struct Holders {
-    held: BTreeMap<Dot, BTreeMap<usize, Time>>,
+    held: BTreeMap<Dot, BTreeMap<usize, Copy>>,
 }
 
-/// A copy that arrived this long before a crash may not have been durable.
-const DURABLE_AFTER: Duration = Duration::from_secs(1);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Copy {
+    /// The user was told that it is on disk.
+    Promised,
+    /// In memory, and on disk if the disk says so.
+    Kept,
+}
 
 impl Holders {
     pub(super) fn acknowledged(
@@ -29,23 +32,25 @@ impl Holders {
         dots: &[Dot],
         seen: &Observed,
     ) {
-        for dot in dots {
-            let Some(written) = seen.written.get(dot) else { continue };
-            let since = if durable { Time::ZERO } else { written.at };
-            self.held.entry(*dot).or_default().insert(host, since);
+        let copy = if durable { Copy::Promised } else { Copy::Kept };
+        for dot in dots.iter().filter(|dot| seen.written.contains_key(dot)) {
+            self.held.entry(*dot).or_default().insert(host, copy);
         }
     }
 
-    pub(super) fn event(&mut self, host: usize, at: Time, event: &Event) {
+    pub(super) fn event(&mut self, host: usize, event: &Event) {
         if let Event::Key { dot, .. } = event {
-            self.held.entry(*dot).or_default().entry(host).or_insert(at);
+            self.held.entry(*dot).or_default().entry(host).or_insert(Copy::Kept);
         }
     }
 
-    pub(super) fn crashed(&mut self, host: usize, at: Time, durable: bool) {
-        for holders in self.held.values_mut() {
-            let kept = durable && holders.get(&host).is_some_and(|t| at.since(*t) > DURABLE_AFTER);
-            if !kept {
+    /// `disk`: what it gives back, where there is one.
+    pub(super) fn crashed(&mut self, host: usize, disk: Option<&Store>) {
+        for (dot, holders) in &mut self.held {
+            let on_disk = |copy: &Copy| {
+                disk.is_some_and(|d| *copy == Copy::Promised || d.vector().covers(*dot))
+            };
+            if !holders.get(&host).is_some_and(on_disk) {
                 holders.remove(&host);
             }
         }
@@ -62,7 +67,8 @@ impl Holders {
             if self.held.get(dot).is_none_or(BTreeMap::is_empty) {
                 continue;
             }
-            for host in world.up() {
+            let cluster = world.cluster(written.host);
+            for host in world.up().filter(|&h| world.cluster(h) == cluster) {
                 let entry = world.view(host).entry(&written.keyspace, &written.key);
                 let holds = match &entry {
                     Some(e) => (e.stamp, e.dot.origin) >= (written.stamp, dot.origin),
@@ -78,5 +84,42 @@ impl Holders {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::setup::joined;
+    use crate::world::WorldConfig;
+    use std::time::Duration;
+    use tidings_proto::Config;
+
+    /// Mutation: the only disk that holds a promised write is emptied behind the node's back.
+    #[test]
+    fn a_promised_write_that_a_disk_loses_is_found() {
+        let config = Config { durable: true, ..Config::local() };
+        let mut world = joined(1, WorldConfig::default(), 3, &config);
+        world.split_off([0]);
+        world.set(0, "k", "v");
+        world.run_for(Duration::from_millis(100));
+        assert_eq!(world.acknowledged_writes_hold().unwrap_err().split(':').next(), Some("rule 2"));
+        let empty = world.disk_mut(1).snapshot();
+        world.crash(0);
+        world.disk_mut(0).roll_back(empty);
+        world.net.heal();
+        world.restart(0);
+        world.run_for(Duration::from_secs(20));
+        let found = world.acknowledged_writes_hold().unwrap_err();
+        assert!(found.starts_with("rule 2: acknowledged"), "{found}");
+    }
+
+    /// The same without a promise: nobody was told that it would stay.
+    #[test]
+    fn a_write_that_nobody_holds_any_more_is_not_asked_for() {
+        let mut world = joined(1, WorldConfig::default(), 3, &Config::local());
+        world.split_off([0]);
+        world.set(0, "k", "v");
+        world.crash(0);
+        assert_eq!(world.acknowledged_writes_hold(), Ok(()));
     }
 }

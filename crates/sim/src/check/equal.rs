@@ -1,15 +1,30 @@
 //! Rule 1 (and the end of rule 6): in a quiet, healed world all running nodes hold equal states.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidings_proto::io::Status;
 use tidings_proto::{NodeId, View};
 
 use crate::world::World;
 
-/// Compares fingerprints first, then members, entries and vectors in full.
+/// Compares the nodes of each cluster: fingerprints, members, entries and vectors.
 pub fn equal_states(world: &World) -> Result<(), String> {
-    let mut up = world.up();
+    let clusters: BTreeSet<&str> = world.up().map(|host| world.cluster(host)).collect();
+    clusters.into_iter().try_for_each(|cluster| {
+        equal_among(world, world.up().filter(|&host| world.cluster(host) == cluster))
+    })
+}
+
+/// Whether all fingerprints agree within each cluster: cheap, and nearly always right.
+pub(super) fn equal_fingerprints(world: &World) -> bool {
+    let mut prints = BTreeMap::new();
+    world.up().all(|host| {
+        let mine = world.view(host).fingerprints();
+        *prints.entry(world.cluster(host)).or_insert(mine) == mine
+    })
+}
+
+fn equal_among(world: &World, mut up: impl Iterator<Item = usize>) -> Result<(), String> {
     let Some(first) = up.next() else { return Ok(()) };
     let (name, reference) = (world.name(first), State::of(&world.view(first)));
     let prints = world.view(first).fingerprints();
@@ -79,4 +94,36 @@ fn first_difference<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
     }
     let extra = b.keys().find(|k| !a.contains_key(k))?;
     Some(format!("{what} {extra:?} only there"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::setup::joined;
+    use crate::world::WorldConfig;
+    use std::time::Duration;
+    use tidings_proto::Config;
+
+    /// Mutation: a write and a tag that the others never hear of.
+    #[test]
+    fn unequal_entries_vectors_and_members_are_found() {
+        let mut world = joined(1, WorldConfig::default(), 3, &Config::local());
+        assert_eq!(equal_states(&world), Ok(()));
+        assert!(equal_fingerprints(&world));
+        world.split_off([2]);
+        world.set(2, "k", "v");
+        let found = equal_states(&world).unwrap_err();
+        assert!(found.starts_with("rule 1: n0 and n2 differ: entry"), "{found}");
+        assert!(!equal_fingerprints(&world));
+        world.delete(2, "k");
+        let found = equal_states(&world).unwrap_err();
+        assert!(found.starts_with("rule 1: n0 and n2 differ: vector"), "{found}");
+        let set = vec![("zone".to_owned(), "a".to_owned())];
+        world.command(1, tidings_proto::io::Command::SetTags { set, unset: Vec::new() });
+        let found = equal_states(&world).unwrap_err();
+        assert!(found.starts_with("rule 1: n0 and n1 differ: member"), "{found}");
+        world.net.heal();
+        world.run_for(Duration::from_secs(10));
+        assert_eq!(equal_states(&world), Ok(()));
+    }
 }

@@ -46,3 +46,26 @@ impl Resurrection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::told::{key, member};
+
+    /// Mutation: events as a broken node would give them.
+    #[test]
+    fn a_key_and_a_member_that_come_back_are_found() {
+        let mut rule = Resurrection::default();
+        assert_eq!(rule.event(0, 1, &key("k", None, 1, 1, 9)), None);
+        assert_eq!(rule.event(1, 1, &key("k", Some("old"), 1, 1, 5)), None, "another observer");
+        let found = rule.event(0, 1, &key("k", Some("old"), 2, 1, 5));
+        assert!(found.expect("it went back").starts_with("rule 3: key k went back to a value"));
+
+        assert_eq!(rule.event(0, 1, &member(MemberChange::Join, 7, 3)), None);
+        assert_eq!(rule.event(0, 1, &member(MemberChange::Leave, 7, 3)), None);
+        assert_eq!(rule.event(0, 1, &member(MemberChange::Join, 7, 4)), None, "announced anew");
+        assert_eq!(rule.event(0, 1, &member(MemberChange::Reap, 7, 4)), None);
+        let found = rule.event(0, 1, &member(MemberChange::Join, 7, 4));
+        assert!(found.expect("it came back").starts_with("rule 3: m7 joined again"));
+    }
+}

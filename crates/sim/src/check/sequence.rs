@@ -55,7 +55,9 @@ impl Sequence {
                 let last = self.events.entry((host, life, event.origin)).or_default();
                 let back = event.seq <= *last;
                 *last = event.seq;
-                back.then(|| format!("event #{} of {} came twice or late", event.seq, event.from))
+                back.then(|| {
+                    format!("rule 7: event #{} of {} came twice or late", event.seq, event.from)
+                })
             }
             Event::Alarm(_) => None,
         }
@@ -68,5 +70,44 @@ impl Sequence {
             let (name, inc) = (&me.name, me.incarnation);
             format!("rule 7: {name} started at incarnation {inc}, others have seen {highest}")
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::told::{key, member, user};
+    use crate::setup::joined;
+    use crate::world::WorldConfig;
+    use tidings_proto::Config;
+
+    /// Mutation: events as a broken node would give them.
+    #[test]
+    fn numbers_that_go_back_are_found() {
+        let mut rule = Sequence::default();
+        assert_eq!(rule.event(0, 1, &member(MemberChange::Join, 7, 3)), None);
+        assert_eq!(rule.event(0, 1, &member(MemberChange::Failed, 7, 2)), None, "known last");
+        let found = rule.event(0, 1, &member(MemberChange::Update, 7, 2)).expect("it went back");
+        assert_eq!(found, "rule 7: m7 went from incarnation 3 to 2");
+
+        assert_eq!(rule.event(0, 1, &key("k", Some("v"), 1, 5, 9)), None);
+        assert_eq!(rule.event(1, 1, &key("k", Some("v"), 1, 5, 9)), None, "the same write");
+        let found = rule.event(1, 1, &key("k", Some("w"), 1, 5, 9)).expect("another write");
+        assert!(found.starts_with("rule 7: dot"), "{found}");
+
+        assert_eq!(rule.event(0, 1, &user(7, 1)), None);
+        assert_eq!(rule.event(0, 1, &user(7, 3)), None);
+        assert!(rule.event(0, 1, &user(7, 3)).expect("twice").starts_with("rule 7: event #3"));
+    }
+
+    /// Mutation: others saw more of a node than it starts with.
+    #[test]
+    fn a_process_that_starts_too_low_is_found() {
+        let world = joined(1, WorldConfig::default(), 2, &Config::local());
+        let mut rule = Sequence::default();
+        assert_eq!(rule.started(&world.view(0)), None);
+        rule.highest.insert(world.id(0), 99);
+        let found = rule.started(&world.view(0)).expect("it starts below");
+        assert!(found.starts_with("rule 7: n0 started at incarnation"), "{found}");
     }
 }

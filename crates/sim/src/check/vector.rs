@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 
 use tidings_proto::NodeId;
-use tidings_proto::base::clocks::Dot;
+use tidings_proto::base::clocks::{Dot, Hlc};
 
+use crate::observe::Written;
 use crate::world::World;
 
 /// Checks every running node against the ground truth of all acknowledged writes.
 pub fn vectors_hold(world: &World) -> Result<(), String> {
     // Writes of one key beat each other: only the newest can be held against a node that covers
     // several, and a delete may be shown as nothing.
+    let deletes = newest_deletes(world);
     for host in world.up() {
         let view = world.view(host);
         let vector: BTreeMap<NodeId, u64> = view.vector().into_iter().collect();
@@ -19,9 +21,10 @@ pub fn vectors_hold(world: &World) -> Result<(), String> {
             if vector.get(&dot.origin).is_none_or(|&upto| upto < dot.seq) {
                 continue;
             }
-            match view.entry(&written.keyspace, &written.key) {
+            let place = (written.keyspace.as_str(), written.key.as_slice());
+            match view.entry(place.0, place.1) {
                 Some(entry) if (entry.stamp, entry.dot.origin) >= (written.stamp, dot.origin) => {}
-                None if deleted_later(world, dot) => {}
+                None if deletes.get(&place).is_some_and(|d| *d >= (written.stamp, dot.origin)) => {}
                 found => {
                     return Err(format!(
                         "rule 4: {} covers {dot:?} of key {} but holds {:?}",
@@ -36,13 +39,39 @@ pub fn vectors_hold(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether some acknowledged delete beats this write (or is it).
-fn deleted_later(world: &World, dot: &Dot) -> bool {
-    let written = &world.seen().written[dot];
-    world.seen().written.iter().any(|(other_dot, other)| {
-        other.value.is_none()
-            && other.key == written.key
-            && other.keyspace == written.keyspace
-            && (other.stamp, other_dot.origin) >= (written.stamp, dot.origin)
-    })
+/// The clock of the newest acknowledged delete of each key.
+fn newest_deletes(world: &World) -> BTreeMap<(&str, &[u8]), (Hlc, NodeId)> {
+    let mut newest = BTreeMap::new();
+    let is_delete = |(_, w): &(&Dot, &Written)| w.value.is_none();
+    for (dot, written) in world.seen().written.iter().filter(is_delete) {
+        let clock = (written.stamp, dot.origin);
+        let place = (written.keyspace.as_str(), written.key.as_slice());
+        let last = newest.entry(place).or_insert(clock);
+        *last = clock.max(*last);
+    }
+    newest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::setup::joined;
+    use crate::world::WorldConfig;
+    use std::time::Duration;
+    use tidings_proto::Config;
+
+    /// Mutation: the ground truth says that a covered dot was another, newer write.
+    #[test]
+    fn a_vector_that_covers_what_is_not_there_is_found() {
+        let mut world = joined(1, WorldConfig::default(), 3, &Config::local());
+        world.set(0, "k", "v");
+        world.run_for(Duration::from_secs(2));
+        assert_eq!(vectors_hold(&world), Ok(()));
+        let (&dot, written) = world.seen.written.iter().next().expect("one write");
+        let mut other = written.clone();
+        other.key = b"never applied".to_vec();
+        world.seen.written.insert(dot, other);
+        let found = vectors_hold(&world).unwrap_err();
+        assert!(found.starts_with("rule 4: n0 covers"), "{found}");
+    }
 }
