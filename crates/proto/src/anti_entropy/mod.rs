@@ -3,3 +3,4 @@
 
 pub mod digest;
 pub mod mismatch;
+pub mod sketch;

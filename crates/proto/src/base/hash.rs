@@ -57,6 +57,7 @@ pub mod domain {
     pub const EVENT_PRINT: u8 = 7;
     pub const EVENT: u8 = 8;
     pub const WITNESS: u8 = 9;
+    pub const SKETCH: u8 = 10;
 }
 
 /// An order-free, incremental hash of a set: the sum mod 2^128 of the keyed hashes of its
