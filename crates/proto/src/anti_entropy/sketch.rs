@@ -262,9 +262,8 @@ mod tests {
             (100, 300, 1.45, 0.03),
             (1000, 30, 1.376, 0.03),
         ] {
-            let total: usize = (0..runs)
-                .map(|_| reconcile(&[], &elements(&mut rng, d), 100 + 20 * d).0)
-                .sum();
+            let total: usize =
+                (0..runs).map(|_| reconcile(&[], &elements(&mut rng, d), 100 + 20 * d).0).sum();
             let mean = total as f64 / (runs * d) as f64;
             assert!((mean - expected).abs() <= tolerance, "d = {d}: {mean}");
         }
