@@ -10,6 +10,8 @@ use tidings_proto::anti_entropy::digest::{
     DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors,
 };
 use tidings_proto::base::clocks::{Dot, Hlc};
+use tidings_proto::base::context::ShortDot;
+use tidings_proto::base::operation::{Kind, Operation};
 use tidings_proto::config::{Detector, PhiForm};
 use tidings_proto::detection::message::{
     Ack, Beat, Ping, PingReq, Prints, put_accusation, put_answer,
@@ -27,6 +29,7 @@ use tidings_proto::membership::known::Known;
 use tidings_proto::membership::record::{
     Accusers, Cause, Precedence, Standing, put_record, record_checksum,
 };
+use tidings_proto::state::crdt::Merged;
 use tidings_proto::state::entry::{Advert, Entry, Superseded};
 use tidings_proto::wire::codec::{SEQ_MAX, put_id};
 use tidings_proto::wire::frame::{Frames, kind, put_frame};
@@ -502,16 +505,28 @@ fn entry(choices: &mut Choices<'_>) -> Entry {
         let length = choices.below(9) as u64;
         superseded.add_range(id(choices.below(CAST)), from, from + length);
     }
-    Entry {
+    let mut entry = Entry {
         keyspace: if choices.below(4) == 0 { "other".into() } else { "kv".into() },
         key: [choices.byte() % 16].as_slice().into(),
         value: value(choices).map(Into::into),
+        merged: None,
         stamp: Hlc(choices.u64() >> 1),
         dot: Dot { origin: id(choices.below(CAST)), seq },
         group: if len > 1 { (seq - before, len) } else { (seq, 1) },
         superseded,
         extra: choices.bytes().iter().take(8).copied().collect(),
+    };
+    if choices.below(4) == 0 {
+        let mut merged = Merged::new(Kind::ALL[choices.below(7)]);
+        let writer = id(choices.below(CAST)).short();
+        let dot = ShortDot { writer, seq: choices.seq().max(1) };
+        let operation = [Operation::Add(7), Operation::Enable, Operation::Insert(vec![1])]
+            .into_iter()
+            .nth(choices.below(3));
+        let _ = merged.apply(dot, operation.expect("one of three")); // refused: an empty value
+        entry.set_merged(merged);
     }
+    entry
 }
 
 fn advert(choices: &mut Choices<'_>, out: &mut Vec<u8>) {

@@ -74,7 +74,8 @@ pub fn entry(key: &HashKey, body: &[u8]) -> Decoded<Vec<u8>> {
         r.varint("from")?;
         r.varint("length")?;
     }
-    let live = flags & 1 == 0;
+    let merges = flags & 4 != 0;
+    let live = flags & 1 == 0 || merges;
     let sum = key.short(
         domain::ENTRY,
         &[
@@ -85,7 +86,7 @@ pub fn entry(key: &HashKey, body: &[u8]) -> Decoded<Vec<u8>> {
             &seq.to_le_bytes(),
             &seq.wrapping_sub(before).to_le_bytes(),
             &len.to_le_bytes(),
-            &[u8::from(live)],
+            &[u8::from(live) | u8::from(merges) << 1],
             if live { value } else { &[] },
             r.rest(),
         ],

@@ -8,6 +8,8 @@ use tidings_proto::anti_entropy::digest::{
     DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors,
 };
 use tidings_proto::base::clocks::{Dot, Hlc, VersionVector};
+use tidings_proto::base::context::ShortDot;
+use tidings_proto::base::operation::{Kind, Operation};
 use tidings_proto::base::rng::Rng;
 use tidings_proto::base::time::Time;
 use tidings_proto::detection::message::{
@@ -18,6 +20,7 @@ use tidings_proto::membership::facts::Facts;
 use tidings_proto::membership::record::{
     Accusers, Cause, Precedence, Standing, put_record, record_checksum,
 };
+use tidings_proto::state::crdt::Merged;
 use tidings_proto::state::disk::{self, Change, Reserved};
 use tidings_proto::state::entry::{Advert, Entry, Superseded};
 use tidings_proto::wire::codec::SEQ_MAX;
@@ -150,6 +153,7 @@ fn sample_entry(n: u64) -> Entry {
         keyspace: "kv".into(),
         key: format!("key{n}").into_bytes().into(),
         value: Some([n as u8; 5].as_slice().into()),
+        merged: None,
         stamp: Hlc::new(1_700_000_000_000, n as u16),
         dot: Dot { origin: id(1), seq: 3 + n },
         group: (3 + n, 1),
@@ -158,8 +162,29 @@ fn sample_entry(n: u64) -> Entry {
     }
 }
 
+/// A map with one field of each other kind, by two writers.
+fn sample_merged() -> Merged {
+    let mut map = Merged::new(Kind::Map);
+    let fields = [
+        (Kind::Register, Operation::Assign { value: b"v".to_vec(), read: None }),
+        (Kind::Counter, Operation::Add(-5)),
+        (Kind::Set, Operation::Insert(b"x".to_vec())),
+        (Kind::Flag, Operation::Enable),
+        (Kind::Max, Operation::Offer(9)),
+    ];
+    for (seq, (kind, operation)) in (1..).zip(fields) {
+        let operation = Box::new(operation);
+        let field = Operation::Field { name: vec![seq as u8], kind, operation };
+        map.apply(ShortDot { writer: seq % 2, seq }, field).expect("a field of its kind");
+    }
+    map
+}
+
 pub fn entries() -> Samples {
+    let mut merged = sample_entry(2);
+    merged.set_merged(sample_merged());
     let all = [
+        merged,
         sample_entry(0),
         sample_entry(16),
         Entry { value: None, ..sample_entry(1) },

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::base::clocks::{Dot, Hlc};
 use crate::base::id::NodeId;
+use crate::base::operation::{Kind, Operation, Refused};
 
 /// Pairs a command with its [`Output::Reply`]; chosen by the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -117,6 +118,8 @@ pub enum Command {
     SetTags { set: Vec<(String, String)>, unset: Vec<String> },
     /// Write keys of one keyspace as one atomic group; `None` deletes.
     Write { keyspace: String, writes: Vec<(Vec<u8>, Option<Vec<u8>>)> },
+    /// Do something to a value that merges; `kind` is what the key holds from its first write on.
+    Update { keyspace: String, key: Vec<u8>, kind: Kind, operation: Operation },
     /// Send a user event to all.
     Emit { name: String, payload: Vec<u8> },
     /// Replace the list of seeds.
@@ -180,6 +183,12 @@ pub enum CommandError {
         addr: Option<SocketAddr>,
         reason: JoinFailure,
     },
+    /// The key holds a value of another kind.
+    Kind {
+        holds: &'static str,
+    },
+    /// The operation does not fit the value.
+    Operation(Refused),
     /// The data directory does not accept writes.
     DiskFailed,
     /// Not yet synchronised with the cluster after joining it.
@@ -256,6 +265,10 @@ impl fmt::Display for CommandError {
                 write!(f, "cannot join {addr}: {reason}")
             }
             CommandError::JoinFailed { addr: None, reason } => write!(f, "cannot join: {reason}"),
+            CommandError::Kind { holds } => {
+                write!(f, "the key holds a {holds}: expected an operation of that kind")
+            }
+            CommandError::Operation(refused) => refused.fmt(f),
             CommandError::DiskFailed => f.write_str("the data directory does not accept writes"),
             CommandError::NotSynced => f.write_str("not yet synchronised with the cluster"),
             CommandError::Busy => f.write_str("too many writes wait for the disk"),
@@ -265,14 +278,42 @@ impl fmt::Display for CommandError {
     }
 }
 
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use crate::limits::{VALUE_BYTES_MAX, WRITERS_MAX};
+        match self {
+            Refused::Kind { holds } => {
+                write!(f, "the key holds a {}: expected one of its operations", holds.as_str())
+            }
+            Refused::Overflow => f.write_str("the counter would leave 64 bits"),
+            Refused::Length => {
+                write!(f, "value too long: expected at most {VALUE_BYTES_MAX} bytes")
+            }
+            Refused::Nested => f.write_str("a map within a map: expected a field of another kind"),
+            Refused::Writers => write!(f, "too many writers: expected at most {WRITERS_MAX}"),
+        }
+    }
+}
+
 impl std::error::Error for CommandError {}
 
 /// What a user may want to know at once. Events come in order and are never merged by the core.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    Member { change: MemberChange, member: Arc<Member> },
+    Member {
+        change: MemberChange,
+        member: Arc<Member>,
+    },
     User(Arc<UserEvent>),
-    Key { keyspace: Arc<str>, key: Arc<[u8]>, value: Option<Arc<[u8]>>, dot: Dot, stamp: Hlc },
+    Key {
+        keyspace: Arc<str>,
+        key: Arc<[u8]>,
+        value: Option<Arc<[u8]>>,
+        /// Set where the value is one that merges, with `value` its encoding.
+        kind: Option<Kind>,
+        dot: Dot,
+        stamp: Hlc,
+    },
     Alarm(Alarm),
 }
 

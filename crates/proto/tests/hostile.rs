@@ -74,6 +74,7 @@ fn entry(origin: usize, seq: u64, keyspace: &str, key: &[u8]) -> Entry {
         keyspace: keyspace.into(),
         key: key.into(),
         value: Some(b"v".as_slice().into()),
+        merged: None,
         stamp: Hlc::new(1_700_000_000_000, 0),
         dot: Dot { origin: id(origin), seq },
         group: (seq, 1),

@@ -1,8 +1,10 @@
 //! Decides the plain things that know no message: time, randomness, identity, hashes, clocks.
 
 pub mod clocks;
+pub mod context;
 pub mod hash;
 pub mod id;
+pub mod operation;
 pub mod rng;
 pub mod slots;
 pub mod time;

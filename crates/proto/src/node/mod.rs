@@ -299,6 +299,9 @@ impl Node {
             Command::Write { keyspace, writes } => {
                 return self.write(id, keyspace, writes, now, out);
             }
+            Command::Update { keyspace, key, kind, operation } => {
+                return self.update(id, keyspace, key, kind, operation, now, out);
+            }
             Command::ForceLeave { name, prune } => self.force_leave(&name, prune, now, out),
             Command::SetTags { set, unset } => self.set_tags(set, unset, now, out),
             Command::Emit { name, payload } => self.emit(name, payload, now, out),

@@ -13,7 +13,7 @@ use crate::io::{Outbox, Output, RequestId};
 use crate::limits::{PAGE_BYTES, STREAM_BYTES_MAX};
 use crate::membership::record::Record;
 use crate::membership::table::{Slot, bucket_of};
-use crate::state::entry::Advert;
+use crate::state::entry::{Advert, Entry};
 use crate::wire::codec::DecodeError;
 use crate::wire::frame::{Frames, kind};
 use crate::wire::packet;
@@ -166,8 +166,7 @@ impl Node {
                 break;
             }
             cursor = kept.applied;
-            let dot = kept.entry.dot;
-            if request.full || upto(&request.have.entries, dot.origin) < dot.seq {
+            if request.full || lacks(&request.have.entries, &kept.entry) {
                 kept.entry.put(out, &self.key);
                 sent += 1;
             }
@@ -197,6 +196,18 @@ impl Node {
 fn is_question(frame: u8) -> bool {
     use kind::{DELTA_REQUEST, FETCH, JOIN, MEMBER_DIGEST, PING, VECTOR_REQUEST};
     matches!(frame, PING | JOIN | MEMBER_DIGEST | VECTOR_REQUEST | DELTA_REQUEST | FETCH)
+}
+
+/// Whether who has applied `have` lacks this entry, or a part of a value that merges.
+fn lacks(have: &Pairs, entry: &Entry) -> bool {
+    match &entry.merged {
+        None => upto(have, entry.dot.origin) < entry.dot.seq,
+        Some(merged) => merged.context().dots().any(|dot| {
+            let at = have.partition_point(|(id, _)| id.short() < dot.writer);
+            let known = have.get(at).filter(|(id, _)| id.short() == dot.writer);
+            known.map_or(0, |&(_, upto)| upto) < dot.seq
+        }),
+    }
 }
 
 /// Looks an origin up in pairs that are sorted by it, as they are when encoded honestly.

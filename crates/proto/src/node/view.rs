@@ -16,6 +16,7 @@ use crate::limits;
 use crate::membership::facts::Facts;
 use crate::membership::record::Standing;
 use crate::membership::table::{ME, Slot};
+use crate::state::crdt::Merged;
 use crate::state::store::{Kept, STAGED_MAX};
 
 /// Read-only access for HTTP, metrics and tests.
@@ -30,6 +31,8 @@ pub struct EntryView {
     pub key: Arc<[u8]>,
     /// `None`: deleted.
     pub value: Option<Arc<[u8]>>,
+    /// The value, where it is one that merges; `value` is its encoding.
+    pub merged: Option<Arc<Merged>>,
     pub stamp: Hlc,
     pub dot: Dot,
     /// Position in this node's apply order: rises with every change here.
@@ -185,7 +188,7 @@ impl<'a> View<'a> {
 
     /// Live entries whose key starts with `prefix`, in key order.
     pub fn entries(&self, keyspace: &str, prefix: &[u8]) -> impl Iterator<Item = EntryView> + 'a {
-        let live = |kept: &&Kept| kept.entry.value.is_some();
+        let live = |kept: &&Kept| kept.entry.is_live();
         self.node.store.with_prefix(keyspace, prefix).filter(live).map(entry_view)
     }
 
@@ -306,7 +309,8 @@ impl<'a> View<'a> {
 fn entry_view(kept: &Kept) -> EntryView {
     EntryView {
         key: kept.entry.key.clone(),
-        value: kept.entry.value.clone(),
+        value: kept.entry.value.clone().filter(|_| kept.entry.is_live()),
+        merged: kept.entry.merged.clone(),
         stamp: kept.entry.stamp,
         dot: kept.entry.dot,
         applied_index: kept.applied,

@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::packets::Via;
 use super::{Node, Phase, RESERVED_BLOCK, reply};
 use crate::base::clocks::{Dot, Hlc};
+use crate::base::context::ShortDot;
 use crate::base::id::NodeId;
+use crate::base::operation::{Kind, Operation};
 use crate::base::time::{Now, Time};
 use crate::dissemination::events::{Received, StoredEvent};
 use crate::dissemination::queue::Topic;
@@ -20,6 +22,7 @@ use crate::limits::{
     WRITES_PER_COMMAND_MAX,
 };
 use crate::membership::table::ME;
+use crate::state::crdt::Merged;
 use crate::state::disk::{self, Change, Reserved};
 use crate::state::entry::{Entry, Superseded};
 use crate::state::store::{Applied, EntrySlot, Store};
@@ -108,6 +111,69 @@ impl Node {
             return reply(out, command, Err(error));
         }
         let entries = self.number(&keyspace, writes, now.wall_ms);
+        self.make_durable(command, entries, now, out);
+    }
+
+    /// Does something to a value that merges.
+    pub(super) fn update(
+        &mut self,
+        command: CommandId,
+        keyspace: String,
+        key: Vec<u8>,
+        kind: Kind,
+        operation: Operation,
+        now: Now,
+        out: &mut Outbox,
+    ) {
+        let writes = vec![(key, None)];
+        let merged = self.may_accept(&keyspace, &writes).and_then(|()| {
+            let event = ShortDot { writer: self.id.short(), seq: self.writes.next_seq };
+            let mut value = self.value_to_update(&keyspace, &writes[0].0, kind)?;
+            value.apply(event, operation).map_err(CommandError::Operation)?;
+            Ok(value)
+        });
+        let merged = match merged {
+            Ok(merged) => merged,
+            Err(error) => {
+                self.stats.writes_refused += 1;
+                return reply(out, command, Err(error));
+            }
+        };
+        let mut entries = self.number(&keyspace, writes, now.wall_ms);
+        entries[0].set_merged(merged);
+        self.make_durable(command, entries, now, out);
+    }
+
+    /// What an operation builds on: own writes on their way to the disk included.
+    fn value_to_update(
+        &self,
+        keyspace: &str,
+        key: &[u8],
+        kind: Kind,
+    ) -> Result<Merged, CommandError> {
+        let same = |e: &&Entry| *e.keyspace == *keyspace && *e.key == *key;
+        let pending = self.writes.pending.iter().flat_map(|p| &p.entries).filter(same);
+        let standing = self.store.find(keyspace, key).map(|kept| &kept.entry);
+        let mut value = Merged::new(kind);
+        for entry in standing.into_iter().chain(pending) {
+            match &entry.merged {
+                Some(merged) if merged.kind() == kind => value.join(merged),
+                Some(merged) => return Err(CommandError::Kind { holds: merged.kind().as_str() }),
+                None if entry.value.is_some() => return Err(CommandError::Kind { holds: "value" }),
+                None => {}
+            }
+        }
+        Ok(value)
+    }
+
+    /// Publishes numbered writes, at once or when they are on disk.
+    fn make_durable(
+        &mut self,
+        command: CommandId,
+        entries: Vec<Entry>,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         if !self.config.durable {
             return self.publish(command, entries, now, out);
         }
@@ -120,6 +186,21 @@ impl Node {
     }
 
     fn may_write(
+        &self,
+        keyspace: &str,
+        writes: &[(Vec<u8>, Option<Vec<u8>>)],
+    ) -> Result<(), CommandError> {
+        self.may_accept(keyspace, writes)?;
+        for (key, _) in writes {
+            let merged = self.store.find(keyspace, key).and_then(|k| k.entry.merged.as_ref());
+            if let Some(merged) = merged {
+                return Err(CommandError::Kind { holds: merged.kind().as_str() });
+            }
+        }
+        Ok(())
+    }
+
+    fn may_accept(
         &self,
         keyspace: &str,
         writes: &[(Vec<u8>, Option<Vec<u8>>)],
@@ -195,6 +276,7 @@ impl Node {
                 keyspace: keyspace.clone(),
                 key: key.into(),
                 value: value.map(Into::into),
+                merged: None,
                 stamp,
                 dot: Dot { origin: self.id, seq: first + i as u64 },
                 group: if len > 1 { (first, len) } else { (first + i as u64, 1) },
@@ -270,7 +352,11 @@ impl Node {
         let unknown_own =
             |(origin, _, to): (NodeId, u64, u64)| origin == self.id && to > self.last_own_seq();
         let own_dot = (entry.dot.origin, entry.dot.seq, entry.dot.seq);
-        if unknown_own(own_dot) || entry.superseded.ranges().any(unknown_own) {
+        let in_value = entry.merged.as_ref().map_or(0, |m| m.context().upto(self.id.short()));
+        if unknown_own(own_dot)
+            || entry.superseded.ranges().any(unknown_own)
+            || in_value > self.last_own_seq()
+        {
             // Peers know writes of mine that I do not.
             let alarm = Alarm::IdentityTaken { id: self.id };
             self.emit_event(Event::Alarm(alarm), out);
@@ -302,7 +388,8 @@ impl Node {
         let event = Event::Key {
             keyspace: entry.keyspace.clone(),
             key: entry.key.clone(),
-            value: entry.value.clone(),
+            value: entry.value.clone().filter(|_| entry.is_live()),
+            kind: entry.merged.as_ref().map(|merged| merged.kind()),
             dot: entry.dot,
             stamp: entry.stamp,
         };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::crdt::Merged;
 use crate::base::clocks::{Dot, Hlc};
 use crate::base::hash::{HashKey, domain};
 use crate::base::id::NodeId;
@@ -21,6 +22,8 @@ pub struct Entry {
     pub keyspace: Arc<str>,
     pub key: Arc<[u8]>,
     pub value: Option<Arc<[u8]>>,
+    /// The value, where it is one that merges; `value` holds its encoding.
+    pub merged: Option<Arc<Merged>>,
     pub stamp: Hlc,
     pub dot: Dot,
     /// Of a group written together: the first sequence number and how many. A lone write is (seq, 1).
@@ -32,11 +35,49 @@ pub struct Entry {
 
 const TOMBSTONE: u8 = 1;
 const GROUP: u8 = 2;
+const MERGES: u8 = 4;
 
 impl Entry {
-    /// Last writer wins by (stamp, origin, sequence): total, so ties cannot diverge (row D3).
+    /// Last writer wins by (stamp, origin, sequence): total, so ties cannot diverge (row D3). A value
+    /// that merges stands against one that does not, as replacing it would lose others' writes.
     pub fn beats(&self, other: &Entry) -> bool {
-        (self.stamp, self.dot) > (other.stamp, other.dot)
+        let rank = |e: &Entry| (e.merged.is_some(), e.stamp, e.dot);
+        rank(self) > rank(other)
+    }
+
+    /// Joins the values of two writes to one key: what comes of it depends on neither's order.
+    pub fn join(&mut self, other: &Entry) {
+        if let (Some(mine), Some(theirs)) = (&mut self.merged, &other.merged) {
+            let joined = Arc::make_mut(mine);
+            joined.join(theirs);
+            self.value = Some(encode(joined));
+        }
+        self.superseded.join(&other.superseded);
+        self.superseded.add(self.dot);
+        self.superseded.add(other.dot);
+        (self.stamp, self.dot) = (self.stamp, self.dot).max((other.stamp, other.dot));
+        self.group = (self.dot.seq, 1);
+    }
+
+    /// True if nothing of `other`, a write to the same key, is missing in here.
+    pub fn includes(&self, other: &Entry) -> bool {
+        match (&self.merged, &other.merged) {
+            (Some(mine), Some(theirs)) => {
+                mine.kind() > theirs.kind()
+                    || mine.kind() == theirs.kind() && mine.context().includes(theirs.context())
+            }
+            _ => self.dot == other.dot,
+        }
+    }
+
+    /// Has a value that readers see.
+    pub fn is_live(&self) -> bool {
+        self.value.is_some() && self.merged.as_ref().is_none_or(|merged| !merged.is_empty())
+    }
+
+    pub fn set_merged(&mut self, merged: Merged) {
+        self.value = Some(encode(&merged));
+        self.merged = Some(Arc::new(merged));
     }
 
     pub fn put(&self, out: &mut Vec<u8>, key: &HashKey) {
@@ -46,7 +87,8 @@ impl Entry {
     pub fn put_body(&self, out: &mut Vec<u8>, key: &HashKey) {
         let grouped = self.group.1 > 1;
         let tombstone = if self.value.is_none() { TOMBSTONE } else { 0 };
-        out.push(tombstone | if grouped { GROUP } else { 0 });
+        let merges = if self.merged.is_some() { MERGES } else { 0 };
+        out.push(tombstone | merges | if grouped { GROUP } else { 0 });
         put_u32(out, self.checksum(key));
         put_bytes(out, self.keyspace.as_bytes());
         put_bytes(out, &self.key);
@@ -87,6 +129,7 @@ impl Entry {
             (dot.seq, 1)
         };
         let value = r.bytes(VALUE_BYTES_MAX, "value")?;
+        let merged = if flags & MERGES != 0 { Some(Arc::new(read_merged(value)?)) } else { None };
         let superseded = Superseded::decode(&mut r)?;
         if r.rest().len() > ENTRY_EXTRA_BYTES_MAX {
             return Err(DecodeError::TooLong("entry"));
@@ -94,7 +137,8 @@ impl Entry {
         let entry = Entry {
             keyspace: keyspace.into(),
             key: entry_key.into(),
-            value: (flags & TOMBSTONE == 0).then(|| value.into()),
+            value: (flags & TOMBSTONE == 0 || merged.is_some()).then(|| value.into()),
+            merged,
             stamp,
             dot,
             group,
@@ -116,7 +160,7 @@ impl Entry {
                 &self.dot.seq.to_le_bytes(),
                 &self.group.0.to_le_bytes(),
                 &self.group.1.to_le_bytes(),
-                &[u8::from(self.value.is_some())],
+                &[u8::from(self.value.is_some()) | u8::from(self.merged.is_some()) << 1],
                 self.value.as_deref().unwrap_or_default(),
                 &self.extra,
             ],
@@ -137,6 +181,19 @@ impl Entry {
             ],
         )
     }
+}
+
+fn encode(merged: &Merged) -> Arc<[u8]> {
+    let mut bytes = Vec::new();
+    merged.put(&mut bytes);
+    bytes.into()
+}
+
+/// The whole of `value` as one that merges.
+fn read_merged(value: &[u8]) -> Decoded<Merged> {
+    let mut r = Reader::new(value);
+    let merged = Merged::read(&mut r)?;
+    if r.is_empty() { Ok(merged) } else { Err(DecodeError::Invalid("merged value")) }
 }
 
 /// Writes that this entry has overwritten where it has been: whoever applies it counts them as

@@ -94,7 +94,14 @@ impl Store {
         force: bool,
         won: &mut dyn FnMut(EntrySlot),
     ) -> Applied {
-        if self.vector.covers(entry.dot) && !force {
+        let stale = match &entry.merged {
+            // Others' writes may be in there beside the one that names it.
+            Some(_) => self
+                .find(&entry.keyspace, &entry.key)
+                .is_some_and(|kept| kept.entry.includes(&entry)),
+            None => self.vector.covers(entry.dot),
+        };
+        if stale && !force {
             return Applied::Stale;
         }
         if entry.group.1 > 1 && !force {
@@ -140,6 +147,9 @@ impl Store {
             return Applied::Won(self.insert(entry));
         };
         let standing = &mut self.entries[slot as usize].entry;
+        if entry.merged.is_some() && standing.merged.is_some() {
+            return self.merge_values(slot, entry);
+        }
         if standing.dot == entry.dot {
             standing.superseded.join(&entry.superseded);
             return Applied::Stale;
@@ -155,6 +165,21 @@ impl Store {
         let discarded = !entry.superseded.covers(standing.dot);
         self.conflicts += u64::from(discarded);
         self.replace(slot, entry);
+        Applied::Won(slot)
+    }
+
+    /// Neither value replaces the other: the key holds what came of both.
+    fn merge_values(&mut self, slot: EntrySlot, entry: Entry) -> Applied {
+        let standing = &mut self.entries[slot as usize].entry;
+        if standing.includes(&entry) {
+            standing.superseded.join(&entry.superseded);
+            standing.superseded.add(entry.dot);
+            self.touch(slot);
+            return Applied::Stale;
+        }
+        let mut joined = standing.clone();
+        joined.join(&entry);
+        self.replace(slot, joined);
         Applied::Won(slot)
     }
 
@@ -442,7 +467,7 @@ impl Store {
         // One allocation of the key serves the map and all its values.
         entry.key = kept.entry.key.clone();
         entry.keyspace = kept.entry.keyspace.clone();
-        let (old_order, old_live) = (kept.applied, kept.entry.value.is_some());
+        let (old_order, old_live) = (kept.applied, kept.entry.is_live());
         if old_live {
             let print = kept.entry.print(&self.key);
             self.entry_print -= print;
@@ -458,7 +483,7 @@ impl Store {
     }
 
     fn count_in(&mut self, entry: &Entry) {
-        if entry.value.is_some() {
+        if entry.is_live() {
             self.entry_print += entry.print(&self.key);
             self.live += 1;
         }
@@ -493,6 +518,7 @@ mod tests {
             keyspace: "kv".into(),
             key: key.to_le_bytes().as_slice().into(),
             value: value.map(|v| [v].as_slice().into()),
+            merged: None,
             stamp: Hlc(stamp),
             dot: Dot { origin: NodeId::from_u128(origin), seq },
             group: (seq, 1),

@@ -18,7 +18,7 @@ pub(super) struct Resurrection {
 impl Resurrection {
     pub(super) fn event(&mut self, host: usize, life: u64, event: &Event) -> Option<String> {
         match event {
-            Event::Key { keyspace, key, value, dot, stamp } => {
+            Event::Key { keyspace, key, value, dot, stamp, .. } => {
                 let place = (host, life, Box::from(&**keyspace), Box::from(&**key));
                 let clock = (*stamp, dot.origin);
                 let last = self.keys.entry(place).or_insert(clock);

@@ -43,6 +43,8 @@ impl Sequence {
                 *last = member.incarnation;
                 None
             }
+            // A value that merges grows under the dot of its latest write.
+            Event::Key { kind: Some(_), .. } => None,
             Event::Key { key, value, dot, stamp, .. } => {
                 let known = self
                     .writes

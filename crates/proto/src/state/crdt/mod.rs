@@ -1,129 +1,19 @@
 //! Decides what values merge instead of replacing each other: registers that keep concurrent
 //! writes, counters, sets, flags, bounds, and maps of these. Each is a join-semilattice (rule 1);
-//! `survivors` holds the one merge that serves them all, `context` the history that it goes by.
+//! `survivors` holds the one merge that serves them all.
 
-mod context;
+mod codec;
 mod survivors;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
-pub use context::{Context, Event, WRITERS_MAX};
 use survivors::Survivors;
 
-use crate::limits::VALUE_BYTES_MAX;
+use crate::base::context::{Context, ShortDot};
+use crate::base::operation::{Kind, Operation, Refused};
+use crate::limits::{VALUE_BYTES_MAX, WRITERS_MAX};
 use crate::wire::codec::{DecodeError, Decoded, Reader};
-
-/// What kind of value a key holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// Keeps every concurrent write as a sibling (dotted version vectors: Preguiça et al. 2012).
-    Register,
-    /// Sums increments and decrements of all writers.
-    Counter,
-    /// An addition wins over a concurrent removal.
-    Set,
-    /// Enabling wins over a concurrent disabling.
-    Flag,
-    /// The largest number ever set, or the smallest.
-    Max,
-    Min,
-    /// Named fields, each of any other kind; an update wins over a concurrent removal.
-    Map,
-}
-
-impl Kind {
-    pub const ALL: [Kind; 7] =
-        [Kind::Register, Kind::Counter, Kind::Set, Kind::Flag, Kind::Max, Kind::Min, Kind::Map];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Kind::Register => "register",
-            Kind::Counter => "counter",
-            Kind::Set => "set",
-            Kind::Flag => "flag",
-            Kind::Max => "max",
-            Kind::Min => "min",
-            Kind::Map => "map",
-        }
-    }
-
-    fn code(self) -> u8 {
-        Kind::ALL.iter().position(|&k| k == self).expect("all kinds are listed") as u8
-    }
-
-    fn decode(code: u8) -> Decoded<Kind> {
-        Kind::ALL.get(usize::from(code)).copied().ok_or(DecodeError::Invalid("kind"))
-    }
-
-    fn empty(self) -> Survivors {
-        match self {
-            Kind::Set | Kind::Map => Survivors::Named(BTreeMap::new()),
-            _ => Survivors::Events(BTreeMap::new()),
-        }
-    }
-}
-
-/// What a user does to a value.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Operation {
-    /// Replaces the siblings that `read` covers: all known ones where it is `None`.
-    Assign {
-        value: Vec<u8>,
-        read: Option<Context>,
-    },
-    /// Adds to a counter; a negative number subtracts.
-    Add(i64),
-    Insert(Vec<u8>),
-    Remove(Vec<u8>),
-    Enable,
-    Disable,
-    /// Offers a number to a bound.
-    Offer(i64),
-    /// Does something to a field of a map.
-    Field {
-        name: Vec<u8>,
-        kind: Kind,
-        operation: Box<Operation>,
-    },
-    RemoveField {
-        name: Vec<u8>,
-        kind: Kind,
-    },
-}
-
-/// Why an operation was refused; nothing has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// The operation is of another kind of value.
-    Kind {
-        holds: Kind,
-    },
-    /// The sum of this writer would leave 64 bits.
-    Overflow,
-    /// A name or value is over its limit.
-    Length,
-    /// A field of a map is a map.
-    Nested,
-    Writers,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Refused::Kind { holds } => {
-                write!(f, "the key holds a {}: expected one of its operations", holds.as_str())
-            }
-            Refused::Overflow => f.write_str("the counter would leave 64 bits"),
-            Refused::Length => {
-                write!(f, "value too long: expected at most {VALUE_BYTES_MAX} bytes")
-            }
-            Refused::Nested => f.write_str("a map within a map: expected a field of another kind"),
-            Refused::Writers => write!(f, "too many writers: expected at most {WRITERS_MAX}"),
-        }
-    }
-}
 
 /// A value that merges, with the history that it includes.
 #[derive(Clone, Debug, PartialEq)]
@@ -137,7 +27,9 @@ pub struct Merged {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delta {
     pub kind: Kind,
-    pub event: Event,
+    pub event: ShortDot,
+    /// The writer's write to this key before this one; 0: none.
+    pub previous: u64,
     /// What the writer had seen of the events that the operation may remove.
     pub seen: Context,
     pub operation: Operation,
@@ -155,7 +47,7 @@ pub enum Met {
 
 impl Merged {
     pub fn new(kind: Kind) -> Merged {
-        Merged { kind, context: Context::default(), survivors: kind.empty() }
+        Merged { kind, context: Context::default(), survivors: empty(kind) }
     }
 
     pub fn kind(&self) -> Kind {
@@ -178,16 +70,18 @@ impl Merged {
         self.context.join(&other.context);
     }
 
-    /// Does what a user wants, as write of `writer`; returns it as news for the others.
-    pub fn apply(&mut self, writer: u64, operation: Operation) -> Result<Delta, Refused> {
-        if self.context.upto(writer) == 0 && self.context.writers() >= WRITERS_MAX {
+    /// Does what a user wants, as a write of `event`'s writer that is later than all of its writes
+    /// in here; returns it as news for the others.
+    pub fn apply(&mut self, event: ShortDot, operation: Operation) -> Result<Delta, Refused> {
+        let previous = self.context.upto(event.writer);
+        assert!(event.seq > previous, "a writer's numbers rise");
+        if previous == 0 && self.context.writers() >= WRITERS_MAX {
             return Err(Refused::Writers);
         }
-        let event = self.context.next(writer);
         let seen = self.context.of_writers(&touched(&self.survivors, &operation));
         operate(&mut self.survivors, self.kind, event, &operation, &seen)?;
         self.context.add(event);
-        Ok(Delta { kind: self.kind, event, seen, operation })
+        Ok(Delta { kind: self.kind, event, previous, seen, operation })
     }
 
     /// Takes another's write in, if all that it builds on is here.
@@ -196,7 +90,7 @@ impl Merged {
         if event.seq <= known {
             return Met::Stale;
         }
-        let builds = event.seq == known + 1 && self.context.includes(&delta.seen);
+        let builds = delta.previous == known && self.context.includes(&delta.seen);
         let fits = builds && self.kind == delta.kind && self.context.writers() < WRITERS_MAX;
         let (operation, seen) = (&delta.operation, &delta.seen);
         if !fits || operate(&mut self.survivors, self.kind, event, operation, seen).is_err() {
@@ -207,6 +101,11 @@ impl Merged {
     }
 
     // Readings.
+
+    /// Holds nothing: to readers as good as absent.
+    pub fn is_empty(&self) -> bool {
+        self.survivors.is_empty()
+    }
 
     /// Siblings of a register: one unless writes were concurrent.
     pub fn siblings(&self) -> impl Iterator<Item = &Arc<[u8]>> {
@@ -231,7 +130,7 @@ impl Merged {
     pub fn fields(&self) -> impl Iterator<Item = (Kind, &[u8], Merged)> {
         self.survivors.named().filter_map(|(name, inner)| {
             let (&code, name) = name.split_first()?;
-            let kind = Kind::decode(code).ok()?;
+            let kind = Kind::from_code(code)?;
             let context = self.context.clone();
             Some((kind, name, Merged { kind, context, survivors: inner.clone() }))
         })
@@ -241,14 +140,14 @@ impl Merged {
 
     pub fn put(&self, out: &mut Vec<u8>) {
         out.push(self.kind.code());
-        self.context.put(out);
-        self.survivors.put(out, &self.context);
+        codec::put_context(out, &self.context);
+        codec::put_survivors(out, &self.survivors, &self.context);
     }
 
     pub fn read(r: &mut Reader<'_>) -> Decoded<Merged> {
-        let kind = Kind::decode(r.u8("kind")?)?;
-        let context = Context::read(r)?;
-        let survivors = Survivors::read(r, &context)?;
+        let kind = Kind::from_code(r.u8("kind")?).ok_or(DecodeError::Invalid("kind"))?;
+        let context = codec::read_context(r)?;
+        let survivors = codec::read_survivors(r, &context, 1)?;
         let fits =
             matches!(survivors, Survivors::Named(_)) == matches!(kind, Kind::Set | Kind::Map);
         if !fits {
@@ -259,7 +158,7 @@ impl Merged {
 }
 
 /// Events that an operation may remove.
-fn touched(holds: &Survivors, operation: &Operation) -> Vec<Event> {
+fn touched(holds: &Survivors, operation: &Operation) -> Vec<ShortDot> {
     let mut events = Vec::new();
     let within = match operation {
         Operation::Insert(name) | Operation::Remove(name) => holds.get(name),
@@ -271,7 +170,9 @@ fn touched(holds: &Survivors, operation: &Operation) -> Vec<Event> {
         }
         // A writer's share is its own to replace.
         Operation::Add(_) | Operation::Offer(_) => None,
-        Operation::Assign { .. } | Operation::Enable | Operation::Disable => Some(holds),
+        Operation::Assign { .. } | Operation::Enable | Operation::Disable | Operation::Clear => {
+            Some(holds)
+        }
     };
     if let Some(within) = within {
         within.each_event(&mut |event| events.push(event));
@@ -284,12 +185,13 @@ fn touched(holds: &Survivors, operation: &Operation) -> Vec<Event> {
 fn operate(
     holds: &mut Survivors,
     kind: Kind,
-    event: Event,
+    event: ShortDot,
     operation: &Operation,
     seen: &Context,
 ) -> Result<(), Refused> {
     use Operation as Op;
     match (kind, operation, &mut *holds) {
+        (_, Op::Clear, _) => holds.forget(seen),
         (Kind::Register, Op::Assign { value, read }, Survivors::Events(_)) => {
             check(value)?;
             holds.forget(read.as_ref().unwrap_or(seen));
@@ -332,7 +234,7 @@ fn operate(
             if *kind == Kind::Map {
                 return Err(Refused::Nested);
             }
-            let mut inner = named.get(field.as_slice()).cloned().unwrap_or_else(|| kind.empty());
+            let mut inner = named.get(field.as_slice()).cloned().unwrap_or_else(|| empty(*kind));
             operate(&mut inner, *kind, event, operation, seen)?;
             named.remove(field.as_slice());
             if !inner.is_empty() {
@@ -353,7 +255,7 @@ fn forget_in(named: &mut BTreeMap<Arc<[u8]>, Survivors>, name: &[u8], seen: &Con
     }
 }
 
-fn share_of(events: &BTreeMap<Event, Arc<[u8]>>, writer: u64) -> Option<i64> {
+fn share_of(events: &BTreeMap<ShortDot, Arc<[u8]>>, writer: u64) -> Option<i64> {
     events.iter().find(|(e, _)| e.writer == writer).map(|(_, share)| integer(share))
 }
 
@@ -364,6 +266,13 @@ fn number(kind: Kind, holds: &Survivors) -> Option<i128> {
         Kind::Max => numbers.max(),
         Kind::Min => numbers.min(),
         _ => None,
+    }
+}
+
+fn empty(kind: Kind) -> Survivors {
+    match kind {
+        Kind::Set | Kind::Map => Survivors::Named(BTreeMap::new()),
+        _ => no_events(),
     }
 }
 
@@ -387,6 +296,11 @@ fn check(bytes: &[u8]) -> Result<(), Refused> {
 mod tests {
     use super::*;
     use crate::base::rng::Rng;
+
+    fn next(value: &Merged, writer: u64) -> ShortDot {
+        // Numbers count all writes of a node, so those to one key leave gaps.
+        ShortDot { writer, seq: value.context().upto(writer) + 1 + writer }
+    }
 
     const NAMES: [&[u8]; 3] = [b"a", b"b", b"c"];
 
@@ -423,7 +337,8 @@ mod tests {
             let at = rng.index(3);
             if rng.chance(0.6) {
                 let operation = draw(rng, kind, &replicas[at]);
-                deltas.push(replicas[at].apply(at as u64, operation).unwrap());
+                let event = next(&replicas[at], at as u64);
+                deltas.push(replicas[at].apply(event, operation).unwrap());
             } else if rng.chance(0.5) && !deltas.is_empty() {
                 let delta = deltas[rng.index(deltas.len())].clone();
                 replicas[at].meet(&delta);
@@ -511,7 +426,8 @@ mod tests {
         for round in 0..100u8 {
             let client = usize::from(round % 2);
             let before = Some(read[client].clone());
-            register.apply(7, Operation::Assign { value: vec![round], read: before }).unwrap();
+            let operation = Operation::Assign { value: vec![round], read: before };
+            register.apply(next(&register, 7), operation).unwrap();
             read[client] = register.context().clone();
         }
         assert_eq!(register.siblings().count(), 2);
@@ -521,7 +437,7 @@ mod tests {
     fn concurrent_operations_end_as_their_kinds_promise() {
         let at = |writer: u64, from: &Merged, operation: Operation| {
             let mut replica = from.clone();
-            replica.apply(writer, operation).unwrap();
+            replica.apply(next(from, writer), operation).unwrap();
             replica
         };
         let set = at(1, &Merged::new(Kind::Set), Operation::Insert(b"x".to_vec()));
@@ -544,11 +460,12 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused_and_changes_nothing() {
         let mut counter = Merged::new(Kind::Counter);
-        counter.apply(1, Operation::Add(i64::MAX)).unwrap();
+        counter.apply(next(&counter, 1), Operation::Add(i64::MAX)).unwrap();
         let before = counter.clone();
-        assert_eq!(counter.apply(1, Operation::Add(1)), Err(Refused::Overflow));
+        let event = next(&counter, 1);
+        assert_eq!(counter.apply(event, Operation::Add(1)), Err(Refused::Overflow));
         assert_eq!(
-            counter.apply(1, Operation::Enable),
+            counter.apply(event, Operation::Enable),
             Err(Refused::Kind { holds: Kind::Counter })
         );
         assert_eq!(counter, before);
@@ -557,6 +474,7 @@ mod tests {
             kind: Kind::Map,
             operation: Box::new(Operation::Enable),
         };
-        assert_eq!(Merged::new(Kind::Map).apply(1, nested), Err(Refused::Nested));
+        let event = ShortDot { writer: 1, seq: 1 };
+        assert_eq!(Merged::new(Kind::Map).apply(event, nested), Err(Refused::Nested));
     }
 }

@@ -5,23 +5,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::context::{Context, Event};
-use crate::limits::VALUE_BYTES_MAX;
-use crate::wire::codec::{DecodeError, Decoded, Reader, put_bytes, put_varint};
+use crate::base::context::{Context, ShortDot};
 
 /// What a value holds, by the events that put it there.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Survivors {
     /// Bytes by event: siblings of a register, shares of a counter, bounds; empty for a mark.
-    Events(BTreeMap<Event, Arc<[u8]>>),
+    Events(BTreeMap<ShortDot, Arc<[u8]>>),
     /// Elements of a set, fields of a map; none is empty.
     Named(BTreeMap<Arc<[u8]>, Survivors>),
 }
-
-const EVENTS: u8 = 0;
-const NAMED: u8 = 1;
-/// A map of sets is three deep; deeper is malformed.
-const DEPTH_MAX: usize = 3;
 
 impl Survivors {
     pub(super) fn is_empty(&self) -> bool {
@@ -31,7 +24,7 @@ impl Survivors {
         }
     }
 
-    pub(super) fn events(&self) -> impl Iterator<Item = (&Event, &Arc<[u8]>)> {
+    pub(super) fn events(&self) -> impl Iterator<Item = (&ShortDot, &Arc<[u8]>)> {
         let events = match self {
             Survivors::Events(events) => Some(events.iter()),
             Survivors::Named(_) => None,
@@ -55,7 +48,7 @@ impl Survivors {
     }
 
     /// All events in here, at any depth.
-    pub(super) fn each_event(&self, visit: &mut dyn FnMut(Event)) {
+    pub(super) fn each_event(&self, visit: &mut dyn FnMut(ShortDot)) {
         match self {
             Survivors::Events(events) => events.keys().for_each(|&event| visit(event)),
             Survivors::Named(named) => named.values().for_each(|inner| inner.each_event(visit)),
@@ -104,67 +97,9 @@ impl Survivors {
     }
 
     /// Holds bytes by one more event. Only for what holds events.
-    pub(super) fn put_event(&mut self, event: Event, bytes: &[u8]) {
+    pub(super) fn put_event(&mut self, event: ShortDot, bytes: &[u8]) {
         if let Survivors::Events(events) = self {
             events.insert(event, bytes.into());
-        }
-    }
-
-    pub(super) fn put(&self, out: &mut Vec<u8>, context: &Context) {
-        match self {
-            Survivors::Events(events) => {
-                out.push(EVENTS);
-                put_varint(out, events.len() as u64);
-                for (event, bytes) in events {
-                    context.put_event(out, *event);
-                    put_bytes(out, bytes);
-                }
-            }
-            Survivors::Named(named) => {
-                out.push(NAMED);
-                put_varint(out, named.len() as u64);
-                for (name, inner) in named {
-                    put_bytes(out, name);
-                    inner.put(out, context);
-                }
-            }
-        }
-    }
-
-    pub(super) fn read(r: &mut Reader<'_>, context: &Context) -> Decoded<Survivors> {
-        Survivors::read_at(r, context, 1)
-    }
-
-    fn read_at(r: &mut Reader<'_>, context: &Context, depth: usize) -> Decoded<Survivors> {
-        if depth > DEPTH_MAX {
-            return Err(DecodeError::TooLong("value depth"));
-        }
-        match r.u8("value shape")? {
-            EVENTS => {
-                let mut events = BTreeMap::new();
-                for _ in 0..r.count(VALUE_BYTES_MAX, 3, "events")? {
-                    let event = context.read_event(r)?;
-                    if events.last_key_value().is_some_and(|(last, _)| *last >= event) {
-                        return Err(DecodeError::Invalid("events"));
-                    }
-                    events.insert(event, r.bytes(VALUE_BYTES_MAX, "event value")?.into());
-                }
-                Ok(Survivors::Events(events))
-            }
-            NAMED => {
-                let mut named: BTreeMap<Arc<[u8]>, Survivors> = BTreeMap::new();
-                for _ in 0..r.count(VALUE_BYTES_MAX, 3, "elements")? {
-                    let name = r.bytes(VALUE_BYTES_MAX, "element")?;
-                    let inner = Survivors::read_at(r, context, depth + 1)?;
-                    let ascends = named.last_key_value().is_none_or(|(last, _)| **last < *name);
-                    if inner.is_empty() || !ascends {
-                        return Err(DecodeError::Invalid("elements"));
-                    }
-                    named.insert(name.into(), inner);
-                }
-                Ok(Survivors::Named(named))
-            }
-            _ => Err(DecodeError::Invalid("value shape")),
         }
     }
 }
