@@ -176,6 +176,20 @@ pub(crate) enum Kv {
         #[arg(long, default_value = "kv", value_name = "NAME")]
         keyspace: String,
     },
+    /// Change a value that merges: a counter, set, flag, register, bound or map. Prints nothing.
+    Update {
+        key: OsString,
+        /// assign, add, insert, remove, enable, disable, raise, lower or clear.
+        operation: String,
+        /// The number or text that the operation takes.
+        #[arg(allow_hyphen_values = true)]
+        with: Option<String>,
+        /// Do it to this field of a map.
+        #[arg(long, value_name = "NAME")]
+        field: Option<String>,
+        #[arg(long, default_value = "kv", value_name = "NAME")]
+        keyspace: String,
+    },
     /// Delete a key.
     Delete {
         key: OsString,

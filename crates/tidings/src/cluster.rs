@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tidings_proto::base::clocks::{Dot, Hlc};
+use tidings_proto::base::operation::{Kind, Operation};
 use tidings_proto::io::{Command, Member, Reply, Stats};
 use tidings_proto::node::EntryView;
+use tidings_proto::state::crdt::Merged;
 use tidings_proto::{NodeId, View};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -198,7 +200,7 @@ impl std::fmt::Debug for Node {
     }
 }
 
-/// A named group of replicated keys: any bytes, last writer wins.
+/// A named group of replicated keys: any bytes, by default the last writer wins.
 #[derive(Clone, Debug)]
 pub struct Keyspace {
     node: Node,
@@ -232,11 +234,31 @@ impl Keyspace {
 
     /// Writes several keys as one atomic group; `None` deletes.
     pub async fn write(&self, writes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<Token, Error> {
-        let command = Command::Write { keyspace: self.name.clone(), writes };
+        self.written(Command::Write { keyspace: self.name.clone(), writes }).await
+    }
+
+    /// Does something to a value that merges: writes of others at the same time are kept. A key
+    /// holds one kind from its first write on.
+    pub async fn update(
+        &self,
+        key: impl AsRef<[u8]>,
+        kind: Kind,
+        operation: Operation,
+    ) -> Result<Token, Error> {
+        let (keyspace, key) = (self.name.clone(), key.as_ref().to_vec());
+        self.written(Command::Update { keyspace, key, kind, operation }).await
+    }
+
+    async fn written(&self, command: Command) -> Result<Token, Error> {
         match self.node.command(command).await? {
             Reply::Written { dots, stamp } => Ok(Token { dots, stamp }),
             other => unreachable!("a write is answered by its dots, not {other:?}"),
         }
+    }
+
+    /// The value that merges, as this node knows it now.
+    pub async fn merged(&self, key: impl AsRef<[u8]>) -> Result<Option<Arc<Merged>>, Stopped> {
+        Ok(self.entry(key).await?.and_then(|e| e.merged))
     }
 
     /// The value as this node knows it now; `None` where there is none or it was deleted.

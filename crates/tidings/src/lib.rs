@@ -46,9 +46,12 @@ pub use errors::{DataDirFault, Error, StartError, Stopped};
 pub use watch::{Change, Indexes, Watch, What};
 
 pub use tidings_proto::base::clocks::{Dot, Hlc};
+pub use tidings_proto::base::context::Context;
+pub use tidings_proto::base::operation::{Kind, Operation};
 pub use tidings_proto::config::ConfigError;
 pub use tidings_proto::io::{
     Alarm, CommandError, Event, JoinFailure, Member, MemberChange, Stats, Status, UserEvent,
 };
 pub use tidings_proto::node::{Contact, EntryView, Evidence, Level};
+pub use tidings_proto::state::crdt::Merged;
 pub use tidings_proto::{Config, NodeId, View};

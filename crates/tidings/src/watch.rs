@@ -359,6 +359,7 @@ mod tests {
         synchronise(&mut audience);
         let value: Arc<[u8]> = vec![0; QUEUE_BYTES_MAX / 4].into();
         let event = || Event::Key {
+            kind: None,
             keyspace: "kv".into(),
             key: b"k"[..].into(),
             value: Some(value.clone()),

@@ -10,6 +10,7 @@ use base64::prelude::BASE64_STANDARD;
 use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
+use serde_json::json;
 use tidings_proto::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
 use super::{block_on, follow, print, print_json, print_line, read_json, read_some, read_stdin};
@@ -19,7 +20,7 @@ use crate::client::{Client, refused, segment, segment_of_bytes};
 
 pub(crate) fn run(agent: &Client, command: Kv) -> Result<(), Failure> {
     match &command {
-        Kv::Get { key, .. } | Kv::Put { key, .. } => check_key(key)?,
+        Kv::Get { key, .. } | Kv::Put { key, .. } | Kv::Update { key, .. } => check_key(key)?,
         Kv::Delete { key, recurse: false, .. } => check_key(key)?,
         Kv::Delete { .. } | Kv::List { .. } | Kv::Watch { .. } => {}
     }
@@ -37,6 +38,15 @@ pub(crate) fn run(agent: &Client, command: Kv) -> Result<(), Failure> {
                 return Err(Failure::Misuse(text));
             }
             block_on(agent.put(&path(&keyspace, &key), value)).map(|_| ())
+        }
+        Kv::Update { key, operation, with, field, keyspace } => {
+            let asked = asked(&operation, with, field)?;
+            let url = path(&keyspace, &key);
+            let answer = block_on(agent.answer(Method::PATCH, &url, asked.into()))?;
+            if answer.status.is_success() {
+                return Ok(());
+            }
+            Err(refused(answer.status, String::from_utf8_lossy(&answer.body).into_owned()))
         }
         Kv::Delete { key, recurse, keyspace } => {
             let query = if recurse { "?recurse" } else { "" };
@@ -84,6 +94,20 @@ fn fetch(agent: &Client, keyspace: &str, key: &OsStr, json: bool) -> Result<(), 
             if line_end { print(b"\n") } else { Ok(()) }
         }
     }
+}
+
+/// The operation as the agent reads it: what is counted travels as a number.
+fn asked(operation: &str, with: Option<String>, field: Option<String>) -> Result<String, Failure> {
+    let with = match (operation, with) {
+        ("add" | "raise" | "lower", Some(text)) => {
+            let number: i64 = text.parse().map_err(|_| {
+                Failure::Misuse(format!("WITH {text:?}: expected a 64-bit integer"))
+            })?;
+            json!(number)
+        }
+        (_, with) => json!(with),
+    };
+    Ok(json!({ "do": operation, "with": with, "field": field }).to_string())
 }
 
 fn list(agent: &Client, keyspace: &str, prefix: &OsStr, json: bool) -> Result<(), Failure> {

@@ -18,7 +18,7 @@ use tidings_proto::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX, WRITES_PER_COMMAND_M
 
 use super::blocking::{self, News, Reading, Wait};
 use super::query::{Query, path_bytes};
-use super::{App, Fault, body_within, json};
+use super::{App, Fault, body_within, json, value};
 
 /// The keyspace of `/v1/kv`.
 const CONSUL_KEYSPACE: &str = "kv";
@@ -54,6 +54,11 @@ struct Entry {
     dot: Option<DotRecord>,
     #[serde(rename = "StampMs", skip_serializing_if = "Option::is_none")]
     stamp_ms: Option<u64>,
+    /// Of a value that merges: its kind, and what an assignment says it has read.
+    #[serde(rename = "Kind", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(rename = "Context", skip_serializing_if = "Option::is_none")]
+    context: Option<Vec<(String, u64)>>,
 }
 
 #[derive(Serialize)]
@@ -127,6 +132,23 @@ pub(super) async fn native_delete(
     let (keyspace, key) = native_key(&uri)?;
     let tokens = delete(&app, &keyspace, key, &query).await?;
     json(&token_record(&tokens), query.pretty())
+}
+
+/// Does something to a value that merges.
+pub(super) async fn native_update(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    query: Query,
+    body: Body,
+) -> Result<Response, Fault> {
+    let (keyspace, key) = native_key(&uri)?;
+    check_write(&app, &key, &query)?;
+    let asked = value::Asked::parse(&body_within(body, VALUE_BYTES_MAX, "operation").await?)?;
+    let space = app.node.keyspace(&keyspace);
+    let holds = space.entry(&key).await?.and_then(|e| e.merged).map(|merged| merged.kind());
+    let (kind, operation) = asked.operation(holds)?;
+    let token = space.update(key, kind, operation).await?;
+    json(&token_record(&[token]), query.pretty())
 }
 
 /// The names of the keyspaces.
@@ -312,7 +334,7 @@ fn key_names(entries: &[EntryView], prefix: &[u8], separator: &[u8]) -> BTreeSet
 }
 
 fn raw(entries: &[EntryView]) -> Response {
-    let bytes = entries.first().and_then(|e| e.value.as_ref()).map_or(Vec::new(), |v| v.to_vec());
+    let bytes = entries.first().and_then(readable).map_or(Vec::new(), |v| v.to_vec());
     let headers = [
         (header::CONTENT_TYPE, "text/plain"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -323,7 +345,8 @@ fn raw(entries: &[EntryView]) -> Response {
 
 fn entry_record(entry: &EntryView, native: bool, index_base: u64) -> Entry {
     let text = std::str::from_utf8(&entry.key);
-    let value = entry.value.as_ref().filter(|value| !value.is_empty());
+    let value = readable(entry).filter(|value| !value.is_empty());
+    let merged = entry.merged.as_ref().filter(|_| native);
     Entry {
         lock_index: 0,
         key: String::from_utf8_lossy(&entry.key).into_owned(),
@@ -334,6 +357,16 @@ fn entry_record(entry: &EntryView, native: bool, index_base: u64) -> Entry {
         modify_index: index_of(entry.applied_index, index_base),
         dot: native.then(|| dot_record(entry.dot)),
         stamp_ms: native.then(|| entry.stamp.wall_ms()),
+        kind: merged.map(|merged| merged.kind().as_str()),
+        context: merged.map(|merged| value::context(merged)),
+    }
+}
+
+/// The bytes that readers see: of a value that merges, its JSON.
+fn readable(entry: &EntryView) -> Option<Arc<[u8]>> {
+    match (&entry.value, &entry.merged) {
+        (Some(_), Some(merged)) => Some(value::shown(merged).to_string().into_bytes().into()),
+        (value, _) => value.clone(),
     }
 }
 

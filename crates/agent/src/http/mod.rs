@@ -7,6 +7,7 @@ mod metrics;
 mod native;
 mod query;
 mod serve;
+mod value;
 mod watch;
 
 use std::collections::VecDeque;
@@ -131,7 +132,12 @@ impl Rates {
 /// The table of paths.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let kv_methods = || get(kv::consul_read).put(kv::consul_write).delete(kv::consul_delete);
-    let native_kv = || get(kv::native_read).put(kv::native_write).delete(kv::native_delete);
+    let native_kv = || {
+        get(kv::native_read)
+            .put(kv::native_write)
+            .patch(kv::native_update)
+            .delete(kv::native_delete)
+    };
     Router::new()
         .route("/v1/agent/members", get(consul::members))
         .route("/v1/agent/self", get(consul::this_agent))
@@ -235,7 +241,8 @@ fn status_of(refused: &CommandError) -> StatusCode {
             StatusCode::PAYLOAD_TOO_LARGE
         }
         CommandError::UnknownMember { .. } => StatusCode::NOT_FOUND,
-        CommandError::MemberAlive { .. } => StatusCode::CONFLICT,
+        CommandError::MemberAlive { .. } | CommandError::Kind { .. } => StatusCode::CONFLICT,
+        CommandError::Operation(_) => StatusCode::BAD_REQUEST,
         CommandError::Busy => StatusCode::TOO_MANY_REQUESTS,
         CommandError::JoinFailed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::SERVICE_UNAVAILABLE,

@@ -15,11 +15,13 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use futures_core::Stream;
 use serde::Serialize;
-use tidings::{Change, Event, Watch, What};
+use tidings::{Change, Event, Merged, Watch, What};
+use tidings_proto::wire::codec::Reader;
 use tokio::time::{Instant, Sleep};
 
 use super::native::{MemberRecord, member_record};
 use super::query::Query;
+use super::value::shown;
 use super::{App, Fault};
 use crate::journal;
 
@@ -178,13 +180,13 @@ fn record<'a>(event: &'a Event, types: &[&str]) -> Option<Record<'a>> {
             origin: event.origin.to_string(),
             event_seq: event.seq,
         },
-        Event::Key { keyspace, key, value, dot, .. } => {
+        Event::Key { keyspace, key, value, kind, dot, .. } => {
             let text = std::str::from_utf8(key).ok();
             Record::Key {
                 keyspace,
                 key: text,
                 key_b64: text.is_none().then(|| BASE64_STANDARD.encode(key)),
-                value: value.as_ref().map(|value| BASE64_STANDARD.encode(value)),
+                value: value.as_ref().map(|value| encoded(value, kind.is_some())),
                 node: dot.origin.to_string(),
                 dot_seq: dot.seq,
             }
@@ -194,4 +196,12 @@ fn record<'a>(event: &'a Event, types: &[&str]) -> Option<Record<'a>> {
             Record::Alarm { alarm, text }
         }
     })
+}
+
+/// A value that merges is told as people read it.
+fn encoded(value: &[u8], merges: bool) -> String {
+    match Merged::read(&mut Reader::new(value)) {
+        Ok(merged) if merges => BASE64_STANDARD.encode(shown(&merged).to_string()),
+        _ => BASE64_STANDARD.encode(value),
+    }
 }

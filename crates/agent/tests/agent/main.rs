@@ -19,3 +19,4 @@ mod sim_epidemic;
 mod sim_paper;
 mod sim_run;
 mod support;
+mod values;
