@@ -9,6 +9,7 @@ use tidings_proto::io::{Event, Member, MemberChange, Status, UserEvent};
 
 pub(super) fn key(key: &str, value: Option<&str>, origin: u128, seq: u64, stamp: u64) -> Event {
     Event::Key {
+        kind: None,
         keyspace: "kv".into(),
         key: Arc::from(key.as_bytes()),
         value: value.map(|v| Arc::from(v.as_bytes())),
