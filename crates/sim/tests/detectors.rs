@@ -106,9 +106,9 @@ fn pauses_are_ridden_out_as_configured() {
         for round in 0..10 {
             let target = round * 7 % n;
             if round % 2 == 0 {
-                world.pause(target)
+                world.pause(target);
             } else {
-                world.suspend(target)
+                world.suspend(target);
             }
             world.run_for(pause);
             world.resume(target);
@@ -134,9 +134,9 @@ fn pauses_are_ridden_out_as_configured() {
         assert_eq!(doubts(&world), 0, "{}: a pause within its patience", config.detector);
         for observer in [6, 7] {
             if observer == 6 {
-                world.pause(observer)
+                world.pause(observer);
             } else {
-                world.suspend(observer)
+                world.suspend(observer);
             }
             world.run_for(secs(60));
             let before = world.node(observer).stats().doubts;

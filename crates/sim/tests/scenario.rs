@@ -444,7 +444,7 @@ fn versions_mix_where_the_packet_is_the_same() {
 }
 
 /// Members that hold the cluster's key and follow nobody's rules: nobody dies of it, and when they
-/// stop all is as before. (What a liar can do without signatures is in docs/security.md.)
+/// stop all is as before. (What a liar can do without signatures is in the closing notes.)
 #[test]
 fn liars_kill_nobody() {
     let calm = twelve("").summary;

@@ -125,7 +125,7 @@ impl Run<'_> {
             Action::Step { host, ms } => self.world.clock_mut(host).step_wall(ms),
             Action::Drift { host, ppm } => {
                 let now = self.world.now();
-                self.world.clock_mut(host).set_drift(now, ppm)
+                self.world.clock_mut(host).set_drift(now, ppm);
             }
             Action::DiskFails { host, failing } => {
                 let usual = Duration::from_millis(self.options.world.disk_latency_ms);
