@@ -24,5 +24,6 @@ pub mod wire;
 
 pub use base::id::NodeId;
 pub use base::time::{Now, Time};
+pub use base::token::Token;
 pub use config::Config;
 pub use node::{Identity, Node, Snapshot, View};

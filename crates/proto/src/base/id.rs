@@ -23,7 +23,7 @@ impl NodeId {
 
     /// Reads 32 hexadecimal digits.
     pub fn parse(text: &str) -> Option<NodeId> {
-        if text.len() != 32 {
+        if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return None;
         }
         u128::from_str_radix(text, 16).ok().map(NodeId::from_u128)

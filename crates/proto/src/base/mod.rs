@@ -8,3 +8,4 @@ pub mod operation;
 pub mod rng;
 pub mod slots;
 pub mod time;
+pub mod token;
