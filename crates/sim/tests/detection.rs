@@ -323,3 +323,25 @@ fn a_tenth_killed_at_once_is_known_to_all() {
     world.run_for(secs(20));
     assert_eq!(world.seen().counts.false_failed, 0);
 }
+
+/// Members that stop and go on without end are doubted and refuted all the time: news about them is
+/// gathered, and costs no more packets than memberlist's gossip of three per tick.
+#[test]
+fn members_that_stop_and_go_on_cost_no_storm_of_packets() {
+    let (n, sick) = (64, 16);
+    let mut world = World::converged(16, WorldConfig::default(), n, &Config::lan());
+    world.run_for(secs(5));
+    let before: Vec<_> = (sick..n).map(|h| world.traffic(h).datagrams_sent).collect();
+    for _ in 0..10 {
+        (0..sick).for_each(|h| world.pause(h));
+        world.run_for(secs(4));
+        (0..sick).for_each(|h| world.resume(h));
+        world.run_for(ms(100));
+    }
+    let sent = (sick..n).zip(before).map(|(h, b)| world.traffic(h).datagrams_sent - b);
+    let per_second = sent.sum::<u64>() as f64 / (n - sick) as f64 / 41.0;
+    println!("a quarter stops for 4 s, ten times: {per_second:.1} datagrams per node and second");
+    assert!(per_second <= 15.0, "{per_second:.1}");
+    let subjects = failed_subjects(&world);
+    assert!(subjects.iter().all(|&s| s < sick), "{subjects:?}");
+}

@@ -36,3 +36,13 @@ fn load_per_member_does_not_grow_with_the_group() {
 fn a_dead_member_is_noticed_within_the_law() {
     assert!(reproduce("swim-detection").passed());
 }
+
+#[test]
+fn false_alarms_empty_a_group_that_cannot_refute() {
+    assert!(reproduce("swim-figure4").passed());
+}
+
+#[test]
+fn members_that_stand_still_accuse_nobody_wrongly() {
+    assert!(reproduce("lifeguard").passed());
+}

@@ -54,6 +54,17 @@ impl RumourQueue {
         }
     }
 
+    /// Queues more about what was told already, for a last round of so many copies. What is still
+    /// queued says it anyway.
+    pub fn remind(&mut self, topic: Topic, key: u64, copies: u32, limit: u32) {
+        let class = &mut self.classes[topic as usize];
+        if !class.sends.contains_key(&key) {
+            let sends = sends_max(topic as usize, limit).saturating_sub(copies);
+            class.sends.insert(key, sends);
+            class.bucket(sends).push_back(key);
+        }
+    }
+
     pub fn remove(&mut self, topic: Topic, key: u64) {
         self.classes[topic as usize].sends.remove(&key);
     }
@@ -103,11 +114,10 @@ impl RumourQueue {
         counts
     }
 
-    /// What was taken went to `copies` peers; rumours sent `limit` times are dropped. Accusations
-    /// are half as long-lived: each further accuser tells them anew.
+    /// What was taken went to `copies` peers; rumours sent `limit` times are dropped.
     pub fn sent(&mut self, copies: u32, limit: u32) {
         for (topic, class) in self.classes.iter_mut().enumerate() {
-            let limit = if topic == Topic::Accusation as usize { limit.div_ceil(2) } else { limit };
+            let limit = sends_max(topic, limit);
             for i in 0..class.taken.len() {
                 let (key, before) = class.taken[i];
                 if class.sends.get(&key) != Some(&before) {
@@ -124,6 +134,11 @@ impl RumourQueue {
             class.taken.clear();
         }
     }
+}
+
+/// Accusations are half as long-lived: each further accuser tells them anew.
+fn sends_max(topic: usize, limit: u32) -> u32 {
+    if topic == Topic::Accusation as usize { limit.div_ceil(2) } else { limit }
 }
 
 impl Class {

@@ -200,7 +200,9 @@ impl Node {
         if is_live && (renewed || !was_live) {
             self.contest_name(slot, now, out);
         }
-        if tell {
+        if tell && precedence.standing == Standing::Failed {
+            self.relay(Topic::Member, u64::from(slot), now.mono);
+        } else if tell {
             self.tell(Topic::Member, u64::from(slot), now.mono);
         }
         self.retire_outlived(slot, now, out);

@@ -269,7 +269,8 @@ impl Node {
 
     /// One round of gossip: the same packets to each of a few peers.
     pub(super) fn spread(&mut self, now: Now, out: &mut Outbox) {
-        let k = if self.queue.has_fresh() { self.config.eager_fanout } else { self.config.fanout };
+        let prompt = self.queue.has_fresh() && self.rounds.take_prompt(now.mono);
+        let k = if prompt { self.config.eager_fanout } else { self.config.fanout };
         let mut peers = std::mem::take(&mut self.peers);
         let table = &self.table;
         let is_me = |slot| table.addr(slot) == table.addr(ME);
@@ -294,14 +295,15 @@ impl Node {
             let limit = self.transmit_limit();
             self.queue.sent(peers.len() as u32, limit);
         }
+        let fresh_left = self.queue.has_fresh();
         let left = if self.queue.is_empty() || peers.is_empty() {
             None
-        } else if self.queue.has_fresh() {
+        } else if fresh_left && prompt {
             Some(self.config.batch.max(std::time::Duration::from_millis(1)))
         } else {
-            Some(self.config.tick)
+            Some(self.rounds.interval(now.mono, self.config.tick))
         };
-        self.rounds.sent(now.mono, left);
+        self.rounds.sent(now.mono, left, fresh_left);
         self.peers = peers;
     }
 
@@ -311,6 +313,22 @@ impl Node {
             self.queue.push(topic, key);
             self.rounds.fresh(now, self.config.batch);
         }
+    }
+
+    /// Queues what others can tell as well: that somebody is doubted, gone, or back.
+    pub(super) fn relay(&mut self, topic: Topic, key: u64, now: Time) {
+        if self.config.rumours || topic == Topic::Accusation {
+            self.queue.push(topic, key);
+            self.rounds.relay(now, self.config.batch, self.config.tick);
+        }
+    }
+
+    /// Queues further accusers for one more round: the first accusation is what everybody needs.
+    pub(super) fn relay_accusers(&mut self, slot: Slot, now: Time) {
+        let copies = self.config.fanout as u32;
+        let limit = self.transmit_limit();
+        self.queue.remind(Topic::Accusation, u64::from(slot), copies, limit);
+        self.rounds.at_leisure(now, self.config.tick);
     }
 
     /// What the other end should hear first: its own accusation, or that it is held gone.

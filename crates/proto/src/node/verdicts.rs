@@ -88,10 +88,18 @@ impl Node {
         if suspicion.refused.is_none() && suspicion.accusers.refusals() > 0 {
             suspicion.refused = Some(now.mono);
         }
+        let refused = suspicion.refused.is_some();
         let accusers = suspicion.accusers.clone();
         let enough = self.config.suspicion_confirmations + 1;
         if accusers.len() <= enough.max(self.config.accusers_required) {
-            self.tell(Topic::Accusation, u64::from(slot), now.mono);
+            if refused {
+                // Convicts within a second, and comes once: who is gone does not refute and return.
+                self.tell(Topic::Accusation, u64::from(slot), now.mono);
+            } else if opened {
+                self.relay(Topic::Accusation, u64::from(slot), now.mono);
+            } else {
+                self.relay_accusers(slot, now.mono);
+            }
         }
         if let Some(case) = self.cases.get_mut(&self.table.id(slot)) {
             case.accusers = accusers;

@@ -3,11 +3,13 @@
 
 pub mod demers;
 pub mod endgame;
+pub mod lifeguard;
 pub mod median_counter;
 pub mod phi;
 pub mod rounds;
 pub mod scuttlebutt;
 pub mod swim_detection;
+pub mod swim_figure4;
 pub mod swim_load;
 
 use crate::report::chart::Chart;
@@ -60,6 +62,18 @@ pub const PAPERS: &[Paper] = &[
         about: "periods until a dead member is noticed",
         source: SWIM,
         run: swim_detection::run,
+    },
+    Paper {
+        name: "swim-figure4",
+        about: "group size after 17 joins under 10 % loss",
+        source: SWIM,
+        run: swim_figure4::run,
+    },
+    Paper {
+        name: "lifeguard",
+        about: "false positives, messages and detection while members stand still",
+        source: "Dadgar, Phillips, Currey 2017",
+        run: lifeguard::run,
     },
     Paper {
         name: "phi",
