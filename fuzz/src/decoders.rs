@@ -5,7 +5,7 @@ use tidings_proto::anti_entropy::digest::{
     DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors,
 };
 use tidings_proto::base::hash::HashKey;
-use tidings_proto::base::time::Time;
+use tidings_proto::base::time::{Now, Time};
 use tidings_proto::detection::message::{
     Accusation, Ack, Beats, Ping, PingReq, decode_answer, put_accusation, put_answer,
 };
@@ -25,6 +25,7 @@ use super::reseal;
 pub const CLUSTER: &str = "fuzz";
 /// When events are read.
 const NOW: Time = Time::from_secs(1_000_000);
+const AT: Now = Now { mono: NOW, wall_ms: 1_700_000_000_000 };
 
 pub fn key() -> HashKey {
     HashKey::for_cluster(CLUSTER)
@@ -124,16 +125,16 @@ pub fn heartbeats(data: &[u8]) {
 
 pub fn entry(data: &[u8]) {
     let key = key();
-    let structure = Entry::decode(data, &key);
+    let structure = Entry::decode(data, &key, AT);
     let resealed = reseal::entry(&key, data).unwrap_or_default();
-    let accepted = match (structure, Entry::decode(&resealed, &key)) {
+    let accepted = match (structure, Entry::decode(&resealed, &key, AT)) {
         (Ok(_), Ok(Some(entry))) => entry,
         (Ok(_), broken) => panic!("a resealed entry: {broken:?}"),
         (Err(_), _) => return,
     };
     let mut again = Vec::new();
-    accepted.put_body(&mut again, &key);
-    assert_eq!(Entry::decode(&again, &key), Ok(Some(accepted)));
+    accepted.put_body(&mut again, &key, NOW, None);
+    assert_eq!(Entry::decode(&again, &key, AT), Ok(Some(accepted)));
 }
 
 pub fn advert(data: &[u8]) {
@@ -185,7 +186,7 @@ pub fn disk(data: &[u8]) {
         pairs.iter().map(|(at, value)| (at.clone(), reseal::pair(&key(), at, value))).collect();
     for pairs in [pairs, resealed] {
         let mut store = Store::new(key(), true);
-        let recovered = disk::recover(&pairs, &mut store, &key());
+        let recovered = disk::recover(&pairs, &mut store, &key(), AT);
         assert!(recovered.unreadable <= pairs.len());
         assert!(!store.is_dirty(), "what came from the disk is on it");
         recovered_again(&store, &recovered);
@@ -204,14 +205,14 @@ pub fn pairs(data: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
 /// What was recovered and is written again is recovered to the same.
 fn recovered_again(store: &Store, recovered: &Recovered) {
     let mut changes: Vec<_> = recovered.reserved.map(disk::reserved_change).into_iter().collect();
-    changes.extend(store.since(0).map(|kept| disk::entry_change(&kept.entry, &key())));
+    changes.extend(store.since(0).map(|kept| disk::entry_change(&kept.entry, &key(), AT)));
     let origins = store.vector().prefixes();
     changes.extend(origins.map(|(id, _)| disk::origin_change(store.vector(), id)));
     changes.extend(recovered.members.iter().map(|facts| disk::member_change(facts, true)));
     let pairs: Vec<_> =
         changes.into_iter().map(|(at, value)| (at, value.expect("a value is set"))).collect();
     let mut other = Store::new(key(), true);
-    let again = disk::recover(&pairs, &mut other, &key());
+    let again = disk::recover(&pairs, &mut other, &key(), AT);
     assert_eq!((again.unreadable, again.reserved), (0, recovered.reserved));
     assert_eq!(again.members, recovered.members);
     assert_eq!(other.print(), store.print());

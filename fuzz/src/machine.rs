@@ -31,6 +31,7 @@ use tidings_proto::membership::record::{
 };
 use tidings_proto::state::crdt::Merged;
 use tidings_proto::state::entry::{Advert, Entry, Superseded};
+use tidings_proto::state::fields::{Fields, Lifetime};
 use tidings_proto::wire::codec::{SEQ_MAX, put_id};
 use tidings_proto::wire::frame::{Frames, kind, put_frame};
 use tidings_proto::wire::packet::{self, HEADER_BYTES};
@@ -393,7 +394,7 @@ fn frame(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
         }
         4..=6 => member(choices, out),
         7 => put_accusation(out, id(choices.below(CAST)), choices.seq(), &accusers(choices)),
-        8 | 9 => entry(choices).put(out, &key()),
+        8 | 9 => entry(choices).put(out, &key(), Time::ZERO),
         10 => advert(choices, out),
         11 => event(choices).put(out, &key(), Time::from_secs(100)),
         12 => put_frame(out, kind::JOIN, |_| {}),
@@ -495,6 +496,23 @@ fn accusers(choices: &mut Choices<'_>) -> Accusers {
     accusers
 }
 
+/// Sometimes a lifetime, sometimes fields of a later version.
+fn fields(choices: &mut Choices<'_>) -> Fields {
+    let mut fields = Fields::default();
+    match choices.below(4) {
+        0 => {
+            let whole = Duration::from_millis(choices.below(100_000) as u64);
+            fields.set_lifetime(Some(Lifetime::from(Time::ZERO, whole)));
+        }
+        1 => {
+            let bytes = [&[200, 4][..], &choices.u64().to_le_bytes()[..4]].concat();
+            fields = Fields::read(&bytes, Now::default()).expect("one field");
+        }
+        _ => {}
+    }
+    fields
+}
+
 fn entry(choices: &mut Choices<'_>) -> Entry {
     let seq = choices.seq().max(1);
     let len = 1 + choices.below(8) as u64 / 4 * choices.below(5) as u64;
@@ -514,7 +532,7 @@ fn entry(choices: &mut Choices<'_>) -> Entry {
         dot: Dot { origin: id(choices.below(CAST)), seq },
         group: if len > 1 { (seq - before, len) } else { (seq, 1) },
         superseded,
-        extra: choices.bytes().iter().take(8).copied().collect(),
+        fields: fields(choices),
     };
     if choices.below(4) == 0 {
         let mut merged = Merged::new(Kind::ALL[choices.below(7)]);

@@ -11,7 +11,7 @@ use tidings_proto::base::clocks::{Dot, Hlc, VersionVector};
 use tidings_proto::base::context::ShortDot;
 use tidings_proto::base::operation::{Kind, Operation};
 use tidings_proto::base::rng::Rng;
-use tidings_proto::base::time::Time;
+use tidings_proto::base::time::{Now, Time};
 use tidings_proto::detection::message::{
     Ack, Beat, Ping, PingReq, Prints, put_accusation, put_answer,
 };
@@ -23,6 +23,7 @@ use tidings_proto::membership::record::{
 use tidings_proto::state::crdt::Merged;
 use tidings_proto::state::disk::{self, Change, Reserved};
 use tidings_proto::state::entry::{Advert, Entry, Superseded};
+use tidings_proto::state::fields::{Fields, Lifetime};
 use tidings_proto::wire::codec::SEQ_MAX;
 use tidings_proto::wire::frame::{kind, put_frame};
 use tidings_proto::wire::packet;
@@ -144,6 +145,16 @@ pub fn heartbeats() -> Samples {
     ]
 }
 
+fn later_fields() -> Fields {
+    Fields::read(&[200, 5, b'l', b'a', b't', b'e', b'r'], Now::default()).expect("one field")
+}
+
+fn lasting(whole: Duration) -> Fields {
+    let mut fields = Fields::default();
+    fields.set_lifetime(Some(Lifetime::from(Time::ZERO, whole)));
+    fields
+}
+
 fn sample_entry(n: u64) -> Entry {
     let mut superseded = Superseded::default();
     for i in 0..n {
@@ -158,7 +169,7 @@ fn sample_entry(n: u64) -> Entry {
         dot: Dot { origin: id(1), seq: 3 + n },
         group: (3 + n, 1),
         superseded,
-        extra: Box::default(),
+        fields: Fields::default(),
     }
 }
 
@@ -189,7 +200,8 @@ pub fn entries() -> Samples {
         sample_entry(16),
         Entry { value: None, ..sample_entry(1) },
         Entry { group: (2, 3), ..sample_entry(1) },
-        Entry { extra: b"later".as_slice().into(), ..sample_entry(2) },
+        Entry { fields: later_fields(), ..sample_entry(2) },
+        Entry { fields: lasting(Duration::from_secs(30)), ..sample_entry(1) },
         Entry { value: Some(vec![1; 900].into()), ..sample_entry(3) },
         Entry {
             dot: Dot { origin: id(1), seq: SEQ_MAX - 1 },
@@ -199,7 +211,7 @@ pub fn entries() -> Samples {
     ];
     let encode = |entry: &Entry| {
         let mut out = Vec::new();
-        entry.put_body(&mut out, &key());
+        entry.put_body(&mut out, &key(), Time::ZERO, None);
         out
     };
     all.iter().map(encode).collect()
@@ -270,7 +282,12 @@ pub fn disks() -> Samples {
     let reserved = Reserved { incarnation: 1024, event: 2048 };
     let all = [
         disk::reserved_change(reserved),
-        disk::entry_change(&sample_entry(2), &key()),
+        disk::entry_change(&sample_entry(2), &key(), Now::default()),
+        disk::entry_change(
+            &Entry { fields: lasting(Duration::from_secs(30)), ..sample_entry(1) },
+            &key(),
+            Now::default(),
+        ),
         disk::origin_change(&vector, id(1)),
         disk::member_change(&plain_facts(2), true),
     ];

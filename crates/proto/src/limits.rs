@@ -5,8 +5,11 @@
 pub const KEY_BYTES_MAX: usize = 512;
 /// A value. Longer: refused at the write.
 pub const VALUE_BYTES_MAX: usize = 512 * 1024;
-/// Fields of later versions in an entry, kept and forwarded. Longer: the packet is malformed.
+/// What an entry carries beside its value, fields of later versions included, which are kept and
+/// forwarded. Longer: the packet is malformed.
 pub const ENTRY_EXTRA_BYTES_MAX: usize = 4096;
+/// How long an entry may live that ends by itself: a year. Longer: refused at the write.
+pub const LIFETIME_MS_MAX: u64 = 366 * 86_400_000;
 /// A keyspace name. Longer: refused at the write.
 pub const KEYSPACE_BYTES_MAX: usize = 64;
 /// Keyspaces of one node. More: the write is refused; a remote entry is a counted hole.

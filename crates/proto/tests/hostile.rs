@@ -79,7 +79,7 @@ fn entry(origin: usize, seq: u64, keyspace: &str, key: &[u8]) -> Entry {
         dot: Dot { origin: id(origin), seq },
         group: (seq, 1),
         superseded: Superseded::default(),
-        extra: Box::default(),
+        fields: Default::default(),
     }
 }
 
@@ -259,7 +259,7 @@ fn rich_packet() -> Vec<u8> {
     from_peer(|out| {
         Ping { seq: 1, target: id(0).short(), prints: Prints { members: 5, state: 6 } }.put(out);
         put_member(out, 9, "n9", 1, Standing::Alive);
-        entry(1, 1, "kv", b"k").put(out, &key());
+        entry(1, 1, "kv", b"k").put(out, &key(), Time::ZERO);
         event(1, 1).put(out, &key(), Time::from_secs(100));
     })
 }
@@ -335,7 +335,7 @@ fn frames_and_records_that_are_not_applied_are_counted_by_their_reason() {
         from_peer(|out| put_frame(out, frame, |out| out.extend_from_slice(&body)))
     };
     let mut bytes = Vec::new();
-    entry(1, 1, "kv", b"key").put_body(&mut bytes, &key());
+    entry(1, 1, "kv", b"key").put_body(&mut bytes, &key(), Time::ZERO, None);
     bytes[1] ^= 1;
     let packet = broken(kind::ENTRY, bytes);
     assert_counted(&mut rig, "entry_checksum", |rig| rig.datagram(&packet));
@@ -560,7 +560,7 @@ fn a_flood_of_entries_ends_at_the_limit_and_stops_no_probe() {
     let before = meter::held();
     let packets = (0..100_000usize).map(|n| {
         let entry = entry(1_000 + n, 1, "kv", &n.to_le_bytes());
-        from_peer(|out| entry.put(out, &key()))
+        from_peer(|out| entry.put(out, &key(), Time::ZERO))
     });
     let (start, periods) = flood(&mut rig, packets);
     rig.assert_probed_on_time(start, periods);
@@ -575,7 +575,7 @@ fn a_flood_of_entries_ends_at_the_limit_and_stops_no_probe() {
             superseded.add(Dot { origin: id(200_000 + 16 * n as usize + i), seq: 1 });
         }
         let entry = Entry { superseded, ..entry(1, 1 + n, &format!("space{n}"), b"k") };
-        rig.datagram(&from_peer(|out| entry.put(out, &key())));
+        rig.datagram(&from_peer(|out| entry.put(out, &key(), Time::ZERO)));
     }
     assert!(rig.node.view().keyspaces().len() <= KEYSPACES_MAX);
     assert!(rig.node.view().vector().len() <= VECTOR_ORIGINS_MAX);
@@ -699,7 +699,7 @@ fn a_request_full_of_questions_gets_one_page_at_most() {
         });
         rig.datagram(&asked);
         let (id, _) = rig.requests.pop().expect("the large entry is fetched");
-        rig.respond(id, &from_peer(|out| large.put(out, &key())));
+        rig.respond(id, &from_peer(|out| large.put(out, &key(), Time::ZERO)));
     }
     assert_eq!(rig.node.view().entry_counts().0, 20);
     let have = Vectors::default();
@@ -808,8 +808,8 @@ fn others_cannot_name_own_writes_that_never_were() {
     let mut superseded = Superseded::default();
     superseded.add_range(id(0), 1, 1 << 60);
     let poisoned = Entry { superseded, ..entry(1, 1, "kv", b"k") };
-    rig.datagram(&from_peer(|out| poisoned.put(out, &key())));
-    rig.datagram(&from_peer(|out| entry(0, 1 << 60, "kv", b"k").put(out, &key())));
+    rig.datagram(&from_peer(|out| poisoned.put(out, &key(), Time::ZERO)));
+    rig.datagram(&from_peer(|out| entry(0, 1 << 60, "kv", b"k").put(out, &key(), Time::ZERO)));
     assert!(!rig.node.view().covers(Dot { origin: id(0), seq: 1 }));
     assert!(rig.node.view().entry("kv", b"k").is_none());
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tidings_proto::base::hash::HashKey;
+use tidings_proto::base::time::Now;
 use tidings_proto::io::Input;
 use tidings_proto::state::disk::recover;
 use tidings_proto::state::store::Store;
@@ -179,6 +180,6 @@ impl World {
 fn stored(cluster: &str, disk: &Disk) -> Store {
     let key = HashKey::for_cluster(cluster);
     let mut store = Store::new(key, true);
-    recover(&disk.pairs(), &mut store, &key);
+    recover(&disk.pairs(), &mut store, &key, Now::default());
     store
 }

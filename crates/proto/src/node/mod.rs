@@ -176,7 +176,7 @@ impl Node {
     ) -> Result<Node, CommandError> {
         let key = HashKey::for_cluster(&config.cluster);
         let mut store = Store::new(key, config.durable);
-        let disk = disk::recover(&recovered.pairs, &mut store, &key);
+        let disk = disk::recover(&recovered.pairs, &mut store, &key, now);
         // Numbers of an earlier life that cannot be read could be used again: only a new identity
         // is safe (rule 7).
         let numbers_lost = identity.replaces.is_none()
@@ -270,7 +270,7 @@ impl Node {
             Input::Command { id, command } => self.command(id, command, now, out),
         }
         self.run_timers(now, out);
-        self.flush_disk(now.mono, out);
+        self.flush_disk(now, out);
         self.members_mismatch.update(self.table.fingerprint().low(), now.mono);
         self.state_mismatch.update(self.state_print(), now.mono);
         self.deadline = self.compute_deadline();
@@ -353,7 +353,7 @@ impl Node {
                 out.items.push(Output::Event(Event::Alarm(Alarm::IdentityTaken { id: self.id })));
                 return;
             }
-            Phase::Starting => return self.retry_disk(now.mono, out),
+            Phase::Starting => return self.retry_disk(now, out),
             Phase::Left => return,
             Phase::Leaving { command, until } if until <= now.mono => {
                 self.finish_leaving(command, now, out);
@@ -365,7 +365,7 @@ impl Node {
         self.run_suspicions(now, out);
         self.run_joins(now, out);
         self.run_sessions(now, out);
-        self.retry_disk(now.mono, out);
+        self.retry_disk(now, out);
         if self.housekeeping <= now.mono {
             self.housekeeping = now.mono + housekeeping_interval(&self.config);
             self.events.expire(now.mono);

@@ -161,7 +161,7 @@ impl Node {
         match kind {
             kind::MEMBER => self.apply_record(&Record::decode(body)?, via, now, out),
             kind::ACCUSATION => self.accused(Accusation::decode(body)?, now, out),
-            kind::ENTRY => match Entry::decode(body, &self.key)? {
+            kind::ENTRY => match Entry::decode(body, &self.key, now)? {
                 Some(entry) => {
                     self.apply_entry(entry, via, false, now, out);
                 }
@@ -387,7 +387,7 @@ impl<'a, F: Fn(NodeId) -> Option<&'a Accusers>> RumourSources<'a, F> {
                 let size = entry.value.as_ref().map_or(0, |v| v.len()) + entry.key.len();
                 let start = out.len();
                 if size <= RUMOUR_BYTES_MAX {
-                    entry.put(out, self.key);
+                    entry.put(out, self.key, self.now);
                 }
                 if size > RUMOUR_BYTES_MAX || out.len() - start > RUMOUR_BYTES_MAX {
                     out.truncate(start);

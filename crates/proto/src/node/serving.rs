@@ -116,7 +116,7 @@ impl Node {
                 kind::DELTA_REQUEST => {
                     self.put_delta_page(&DeltaRequest::decode(body)?, response, now.mono);
                 }
-                kind::FETCH => self.put_fetched(&Advert::decode(body)?, response),
+                kind::FETCH => self.put_fetched(&Advert::decode(body)?, response, now.mono),
                 _ => self.stats.frame_unknown += 1,
             }
         }
@@ -167,7 +167,7 @@ impl Node {
             }
             cursor = kept.applied;
             if request.full || lacks(&request.have.entries, &kept.entry) {
-                kept.entry.put(out, &self.key);
+                kept.entry.put(out, &self.key, now);
                 sent += 1;
             }
         }
@@ -185,9 +185,9 @@ impl Node {
         DeltaEnd { boot: self.boot, cursor, closed }.put(out);
     }
 
-    fn put_fetched(&mut self, wanted: &Advert<'_>, out: &mut Vec<u8>) {
+    fn put_fetched(&mut self, wanted: &Advert<'_>, out: &mut Vec<u8>, now: Time) {
         if let Some(kept) = self.store.find(wanted.keyspace, wanted.key) {
-            kept.entry.put(out, &self.key);
+            kept.entry.put(out, &self.key, now);
         }
     }
 }

@@ -572,7 +572,7 @@ impl Node {
         for frame in Frames::new(body) {
             let (kind, body) = frame?;
             match kind {
-                kind::ENTRY => match Entry::decode(body, &self.key)? {
+                kind::ENTRY => match Entry::decode(body, &self.key, now)? {
                     Some(entry) => {
                         self.stats.session_entries_received += 1;
                         let group = (entry.dot.origin, entry.group.0);

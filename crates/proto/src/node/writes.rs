@@ -178,7 +178,7 @@ impl Node {
             return self.publish(command, entries, now, out);
         }
         let mut changes: Vec<Change> =
-            entries.iter().map(|e| disk::entry_change(e, &self.key)).collect();
+            entries.iter().map(|e| disk::entry_change(e, &self.key, now)).collect();
         let upto = self.last_own_seq();
         changes.push(disk::own_origin_change(self.store.vector(), self.id, upto));
         let persist = self.persist(changes, out);
@@ -281,7 +281,7 @@ impl Node {
                 dot: Dot { origin: self.id, seq: first + i as u64 },
                 group: if len > 1 { (first, len) } else { (first + i as u64, 1) },
                 superseded,
-                extra: Box::default(),
+                fields: Default::default(),
             })
             .collect()
     }
@@ -524,18 +524,18 @@ impl Node {
             reply(out, failed.command, Err(CommandError::DiskFailed));
             for entry in &failed.entries {
                 self.writes.refused.push(entry.dot.seq);
-                self.writes.doubtful.push(disk::entry_change(entry, &self.key).0);
+                self.writes.doubtful.push(disk::entry_place(entry));
             }
         }
     }
 
     /// First reservation, or another try after a failure: the reservation again and, when that went
     /// through, all of memory in one transaction, as nobody knows what the failed ones left.
-    pub(super) fn retry_disk(&mut self, now: Time, out: &mut Outbox) {
+    pub(super) fn retry_disk(&mut self, now: Now, out: &mut Outbox) {
         if self.phase == Phase::Starting && self.writes.persist_seq == 0 {
-            self.writes.retry_at = now;
+            self.writes.retry_at = now.mono;
         }
-        if self.writes.retry_at > now {
+        if self.writes.retry_at > now.mono {
             return;
         }
         self.writes.retry_at = Time::NEVER;
@@ -545,18 +545,20 @@ impl Node {
         };
         let mut changes = vec![disk::reserved_change(self.writes.asked)];
         if self.phase != Phase::Starting && self.writes.answers {
-            self.all_of_memory(&mut changes);
+            self.all_of_memory(now, &mut changes);
         }
         let seq = self.persist(changes, out);
         self.writes.reservations.push_back((seq, self.writes.asked));
         self.writes.retry_seq = seq;
     }
 
-    fn all_of_memory(&mut self, changes: &mut Vec<Change>) {
+    fn all_of_memory(&mut self, now: Now, changes: &mut Vec<Change>) {
         for key in &self.writes.doubtful {
             changes.push((key.clone(), None)); // re-set below where memory has the key
         }
-        changes.extend(self.store.since(0).map(|kept| disk::entry_change(&kept.entry, &self.key)));
+        changes.extend(
+            self.store.since(0).map(|kept| disk::entry_change(&kept.entry, &self.key, now)),
+        );
         let origins: Vec<NodeId> = self.store.vector().prefixes().map(|(id, _)| id).collect();
         changes.extend(origins.into_iter().map(|id| disk::origin_change(self.store.vector(), id)));
         if !self.writes.refused.is_empty() {
@@ -579,7 +581,7 @@ impl Node {
 
     /// Everything that this step changed goes to disk in one transaction: entries with the vector
     /// that covers them.
-    pub(super) fn flush_disk(&mut self, _now: Time, out: &mut Outbox) {
+    pub(super) fn flush_disk(&mut self, now: Now, out: &mut Outbox) {
         if !self.config.durable || self.writes.failed || self.phase == Phase::Starting {
             return;
         }
@@ -591,7 +593,7 @@ impl Node {
             std::mem::take(&mut self.writes.member_changes).into_iter().collect();
         let on_disk = entries.iter().map(|&slot| &self.store.kept(slot).entry);
         let changed = on_disk.filter(|entry| !self.overtaken(entry));
-        changes.extend(changed.map(|entry| disk::entry_change(entry, &self.key)));
+        changes.extend(changed.map(|entry| disk::entry_change(entry, &self.key, now)));
         for origin in origins {
             // Own writes under way are on disk already, with the vector that covers them.
             if origin == self.id && !self.writes.pending.is_empty() {

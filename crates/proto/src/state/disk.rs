@@ -8,6 +8,7 @@
 use crate::base::clocks::VersionVector;
 use crate::base::hash::{HashKey, content_address};
 use crate::base::id::NodeId;
+use crate::base::time::Now;
 use crate::membership::facts::Facts;
 use crate::state::entry::Entry;
 use crate::state::store::Store;
@@ -36,14 +37,19 @@ pub fn reserved_change(reserved: Reserved) -> Change {
     (vec![RESERVED], Some(checked(value)))
 }
 
-pub fn entry_change(entry: &Entry, key: &HashKey) -> Change {
+/// The key of an entry's pair.
+pub fn entry_place(entry: &Entry) -> Vec<u8> {
     let mut at = vec![ENTRY];
     put_varint(&mut at, entry.keyspace.len() as u64);
     at.extend_from_slice(entry.keyspace.as_bytes());
     at.extend_from_slice(&entry.key);
+    at
+}
+
+pub fn entry_change(entry: &Entry, key: &HashKey, now: Now) -> Change {
     let mut value = Vec::new();
-    entry.put_body(&mut value, key);
-    (at, Some(value))
+    entry.put_body(&mut value, key, now.mono, Some(now.wall_ms));
+    (entry_place(entry), Some(value))
 }
 
 pub fn origin_change(vector: &VersionVector, origin: NodeId) -> Change {
@@ -97,10 +103,15 @@ pub struct Recovered {
 
 /// Fills `store` and returns the rest. A broken pair is a hole: its dot is not covered, so it is
 /// asked for again.
-pub fn recover(pairs: &[(Vec<u8>, Vec<u8>)], store: &mut Store, key: &HashKey) -> Recovered {
+pub fn recover(
+    pairs: &[(Vec<u8>, Vec<u8>)],
+    store: &mut Store,
+    key: &HashKey,
+    now: Now,
+) -> Recovered {
     let mut recovered = Recovered::default();
     for (at, value) in pairs {
-        if read_pair(at, value, store, key, &mut recovered).is_none() {
+        if read_pair(at, value, store, key, now, &mut recovered).is_none() {
             recovered.unreadable += 1;
         }
     }
@@ -112,11 +123,12 @@ fn read_pair(
     value: &[u8],
     store: &mut Store,
     key: &HashKey,
+    now: Now,
     into: &mut Recovered,
 ) -> Option<()> {
     let (&class, rest) = at.split_first()?;
     if class == ENTRY {
-        store.restore_entry(Entry::decode(value, key).ok()??);
+        store.restore_entry(Entry::decode(value, key, now).ok()??);
         return Some(());
     }
     let value = unchecked(value)?;
@@ -166,12 +178,12 @@ mod tests {
                 let mut broken = value.clone();
                 broken[bit / 8] ^= 1 << (bit % 8);
                 let mut store = Store::new(key, true);
-                let recovered = recover(&[(at.clone(), broken)], &mut store, &key);
+                let recovered = recover(&[(at.clone(), broken)], &mut store, &key, Now::default());
                 assert_eq!((recovered.unreadable, recovered.reserved), (1, None), "bit {bit}");
                 assert!(store.vector().is_empty());
             }
             let mut store = Store::new(key, true);
-            let recovered = recover(&[(at, value)], &mut store, &key);
+            let recovered = recover(&[(at, value)], &mut store, &key, Now::default());
             assert_eq!(recovered.unreadable, 0);
             assert!(recovered.reserved == Some(reserved) || *store.vector() == vector);
         }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::crdt::Merged;
+use super::fields::Fields;
 use crate::base::clocks::{Dot, Hlc};
 use crate::base::hash::{HashKey, domain};
 use crate::base::id::NodeId;
+use crate::base::time::{Now, Time};
 use crate::limits::{
-    ENTRY_EXTRA_BYTES_MAX, KEY_BYTES_MAX, KEYSPACE_BYTES_MAX, SUPERSEDED_MAX, VALUE_BYTES_MAX,
-    WRITES_PER_COMMAND_MAX,
+    KEY_BYTES_MAX, KEYSPACE_BYTES_MAX, SUPERSEDED_MAX, VALUE_BYTES_MAX, WRITES_PER_COMMAND_MAX,
 };
 use crate::wire::codec::{
     DecodeError, Decoded, Reader, below_max, put_bytes, put_dot, put_id, put_u32, put_u64,
@@ -29,8 +30,7 @@ pub struct Entry {
     /// Of a group written together: the first sequence number and how many. A lone write is (seq, 1).
     pub group: (u64, u64),
     pub superseded: Superseded,
-    /// Fields of later versions: kept and forwarded, not understood.
-    pub extra: Box<[u8]>,
+    pub fields: Fields,
 }
 
 const TOMBSTONE: u8 = 1;
@@ -80,16 +80,24 @@ impl Entry {
         self.merged = Some(Arc::new(merged));
     }
 
-    pub fn put(&self, out: &mut Vec<u8>, key: &HashKey) {
-        put_frame(out, kind::ENTRY, |out| self.put_body(out, key));
+    /// Whether it has an element in the state fingerprint. One that ends by itself has none: replicas
+    /// see it end at slightly different moments. That it was applied is in the vector.
+    pub fn is_printed(&self) -> bool {
+        self.is_live() && self.fields.lifetime().is_none()
     }
 
-    pub fn put_body(&self, out: &mut Vec<u8>, key: &HashKey) {
+    pub fn put(&self, out: &mut Vec<u8>, key: &HashKey, now: Time) {
+        put_frame(out, kind::ENTRY, |out| self.put_body(out, key, now, None));
+    }
+
+    /// `wall_ms`: when it is written, where it is read back after an absence.
+    pub fn put_body(&self, out: &mut Vec<u8>, key: &HashKey, now: Time, wall_ms: Option<u64>) {
         let grouped = self.group.1 > 1;
         let tombstone = if self.value.is_none() { TOMBSTONE } else { 0 };
         let merges = if self.merged.is_some() { MERGES } else { 0 };
         out.push(tombstone | merges | if grouped { GROUP } else { 0 });
-        put_u32(out, self.checksum(key));
+        let sum_at = out.len();
+        put_u32(out, 0);
         put_bytes(out, self.keyspace.as_bytes());
         put_bytes(out, &self.key);
         put_u64(out, self.stamp.0);
@@ -100,11 +108,14 @@ impl Entry {
         }
         put_bytes(out, self.value.as_deref().unwrap_or_default());
         self.superseded.put(out);
-        out.extend_from_slice(&self.extra);
+        let fields_at = out.len();
+        self.fields.put(out, now, wall_ms);
+        let sum = self.checksum(key, &out[fields_at..]);
+        out[sum_at..sum_at + 4].copy_from_slice(&sum.to_le_bytes());
     }
 
     /// `None`: the entry's own checksum does not hold.
-    pub fn decode(body: &[u8], key: &HashKey) -> Decoded<Option<Entry>> {
+    pub fn decode(body: &[u8], key: &HashKey, now: Now) -> Decoded<Option<Entry>> {
         let mut r = Reader::new(body);
         let flags = r.u8("entry flags")?;
         let sum = r.u32("entry checksum")?;
@@ -131,9 +142,6 @@ impl Entry {
         let value = r.bytes(VALUE_BYTES_MAX, "value")?;
         let merged = if flags & MERGES != 0 { Some(Arc::new(read_merged(value)?)) } else { None };
         let superseded = Superseded::decode(&mut r)?;
-        if r.rest().len() > ENTRY_EXTRA_BYTES_MAX {
-            return Err(DecodeError::TooLong("entry"));
-        }
         let entry = Entry {
             keyspace: keyspace.into(),
             key: entry_key.into(),
@@ -143,13 +151,13 @@ impl Entry {
             dot,
             group,
             superseded,
-            extra: r.rest().into(),
+            fields: Fields::read(r.rest(), now)?,
         };
-        Ok((entry.checksum(key) == sum).then_some(entry))
+        Ok((entry.checksum(key, r.rest()) == sum).then_some(entry))
     }
 
     /// Over what the writer wrote; what later holders add (`superseded`) is not in it.
-    fn checksum(&self, key: &HashKey) -> u32 {
+    fn checksum(&self, key: &HashKey, fields: &[u8]) -> u32 {
         key.short(
             domain::ENTRY,
             &[
@@ -162,7 +170,7 @@ impl Entry {
                 &self.group.1.to_le_bytes(),
                 &[u8::from(self.value.is_some()) | u8::from(self.merged.is_some()) << 1],
                 self.value.as_deref().unwrap_or_default(),
-                &self.extra,
+                fields,
             ],
         )
     }

@@ -4,4 +4,5 @@
 pub mod crdt;
 pub mod disk;
 pub mod entry;
+pub mod fields;
 pub mod store;

@@ -468,10 +468,9 @@ impl Store {
         entry.key = kept.entry.key.clone();
         entry.keyspace = kept.entry.keyspace.clone();
         let (old_order, old_live) = (kept.applied, kept.entry.is_live());
-        if old_live {
-            let print = kept.entry.print(&self.key);
-            self.entry_print -= print;
-            self.live -= 1;
+        self.live -= usize::from(old_live);
+        if kept.entry.is_printed() {
+            self.entry_print -= kept.entry.print(&self.key);
         }
         self.by_order.remove(&old_order);
         self.count_in(&entry);
@@ -483,9 +482,9 @@ impl Store {
     }
 
     fn count_in(&mut self, entry: &Entry) {
-        if entry.is_live() {
+        self.live += usize::from(entry.is_live());
+        if entry.is_printed() {
             self.entry_print += entry.print(&self.key);
-            self.live += 1;
         }
     }
 
@@ -523,7 +522,7 @@ mod tests {
             dot: Dot { origin: NodeId::from_u128(origin), seq },
             group: (seq, 1),
             superseded: Superseded::default(),
-            extra: Box::default(),
+            fields: Default::default(),
         }
     }
 
