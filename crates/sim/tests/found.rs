@@ -46,3 +46,26 @@ fn a_group_overwritten_by_a_group_is_complete_without_anti_entropy() {
     assert_eq!(world.get(1, "a").as_deref(), Some(&b"first"[..]));
     assert_eq!(world.view(0).vector(), world.view(1).vector());
 }
+
+/// Rules 2 and 4: two writes of one key on their way to the disk keep their order, though the first
+/// was stamped ahead of a slow clock and the second could have been stamped by it.
+#[test]
+fn a_write_is_stamped_above_one_that_waits_for_the_disk() {
+    let config = Config { durable: true, ..Config::local() };
+    let mut world = joined(1, WorldConfig::default(), 3, &config);
+    world.clock_mut(1).step_wall(-36_000);
+    world.set(2, "ahead", "v");
+    world.run_for(Duration::from_millis(500));
+    let both = [b"ahead".as_slice(), b"k"].map(|k| (k.to_vec(), Some(b"first".to_vec())));
+    world.command(1, Command::Write { keyspace: "kv".to_owned(), writes: both.to_vec() });
+    world.set(1, "k", "second");
+    world.run_for(Duration::from_secs(2));
+    for host in 0..3 {
+        assert_eq!(world.get(host, "k").as_deref(), Some(&b"second"[..]), "at {host}");
+    }
+    world.crash(1);
+    world.restart(1);
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world.get(1, "k").as_deref(), Some(&b"second"[..]));
+    assert_eq!(world.check_quiet(), Ok(()));
+}

@@ -16,6 +16,8 @@ const SEEDS_THAT_FAILED: &[(u32, &[u64], &str)] = &[
     (1, &[4320], "alone with a bad local health, seeds were hardly ever asked"),
     (1, &[1285], "a former life listed by one node, retired by the others"),
     (1, &[3655, 7924], "a durable node forgot its seeds while it started"),
+    (2, &[556], "a verdict at a higher incarnation, met in a session, was ignored"),
+    (2, &[12841], "a write was stamped below an own one that waited for the disk"),
 ];
 
 fn asked(name: &str) -> Option<u64> {

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 use tidings_proto::Config;
 use tidings_proto::config::Detector;
+use tidings_proto::flow::Healing;
 use tidings_sim::epidemic::eager::Cluster;
 use tidings_sim::epidemic::{FANOUT_MAX, LOSS_MAX, Mode, NODES_MAX, Setting};
 use tidings_sim::plan::{
@@ -259,6 +260,10 @@ impl Asked {
         }
     }
 
+    fn healing(&self) -> Option<Healing> {
+        Healing::of(&self.config, usize::try_from(self.nodes).unwrap_or(usize::MAX))
+    }
+
     fn fanout(&self) -> u32 {
         self.config.fanout as u32
     }
@@ -324,6 +329,11 @@ fn as_json(flags: &Flags, asked: &Asked, timers: &Timers<'_>, plan: &Plan) -> Va
     });
     if asked.kind == Kind::Agent {
         json["eager_fanout"] = json!(asked.config.eager_fanout);
+        let healing = asked.healing();
+        json["seconds_equal_within"] = json!(healing.map(|h| h.total().as_secs_f64()));
+        let part = |(name, time): (&str, Duration)| (name.to_owned(), json!(time.as_secs_f64()));
+        json["seconds_equal_parts"] =
+            healing.map_or(Value::Null, |h| h.parts().into_iter().map(part).collect());
     }
     if let Some(forecast) = timers.mean_field() {
         json["mean_field"] = json!({
@@ -378,7 +388,21 @@ fn as_text(flags: &Flags, asked: &Asked, timers: &Timers<'_>, plan: &Plan) -> St
         show(flags.margin * plan.seconds(plan.within(0.99))),
         flags.margin,
         plan.messages_per_node,
-    )
+    ) + &after_faults(asked)
+}
+
+/// The bound of rule 6, which is of an agent's settings and of no single update.
+fn after_faults(asked: &Asked) -> String {
+    if asked.kind != Kind::Agent {
+        return String::new();
+    }
+    let Some(healing) = asked.healing() else {
+        return "\nAfter faults: no bound, as anti-entropy is off.".to_owned();
+    };
+    let part = |(name, time): (&str, Duration)| format!("{name} {}", show(time.as_secs_f64()));
+    let parts: Vec<String> = healing.parts().into_iter().map(part).collect();
+    let total = show(healing.total().as_secs_f64());
+    format!("\nAfter faults: all equal within {total} ({}).", parts.join(", "))
 }
 
 /// What was simulated, in a sentence.

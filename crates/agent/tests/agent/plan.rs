@@ -169,3 +169,19 @@ fn impossible_questions_are_one_line_that_helps() {
     }
     one_line_failure(&run(&["plan", "--agent", "--http-addr", "http://127.0.0.1:1"]), 1);
 }
+
+/// Rule 6: what `tidings sim fuzz` demands is what is printed here, part by part.
+#[test]
+fn the_bound_after_faults_is_of_the_agents_settings() {
+    let seconds = |profile| {
+        let plan = plan(&["--nodes", "10", "--profile", profile]);
+        let parts = plan["seconds_equal_parts"].as_object().expect("named parts");
+        let sum: f64 = parts.values().filter_map(Value::as_f64).sum();
+        let total = number(&plan, "seconds_equal_within");
+        assert!(parts.len() == 5 && (sum - total).abs() < 1e-6, "{plan}");
+        total
+    };
+    let (local, lan, wan) = (seconds("local"), seconds("lan"), seconds("wan"));
+    assert!(local < lan && lan < wan, "{local} {lan} {wan}");
+    assert!(plan(&["--nodes", "10"]).get("seconds_equal_within").is_none(), "no agent is meant");
+}

@@ -17,11 +17,10 @@ pub const RECALLS_MAX: usize = 32;
 /// The parts of the bound, in the order in which they happen at worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Healing {
-    /// Requests of before the heal are given up, disks tried again.
-    pub requests: Duration,
     /// The sides find each other: lost members are called `recontacts` times per period by the
-    /// cluster as a whole (three periods leave e^-9 at the default); forgotten ones by way of
-    /// seeds alone, one of three every `seed_every` periods.
+    /// cluster as a whole (three periods leave e^-9 at the default), forgotten ones by way of a
+    /// seed every `seed_every` periods. Meanwhile requests of before the heal are given up and
+    /// disks are tried again: whichever takes longer.
     pub contact: Duration,
     /// Forgotten members are asked to announce themselves, 32 per period and node.
     pub recall: Duration,
@@ -53,8 +52,7 @@ impl Healing {
             if config.rumours { spread_time(config, nodes.max(2)) } else { Duration::ZERO };
         let shortest = suspicion_min(config, nodes.max(2));
         Some(Healing {
-            requests: SESSION_TIMEOUT + DISK_RETRY * 2,
-            contact: period * (3 + 3 * config.seed_every),
+            contact: (period * (3 + config.seed_every)).max(SESSION_TIMEOUT + DISK_RETRY * 2),
             recall: period.mul_f64(n / RECALLS_MAX as f64),
             detection: stretched + period.mul_f64(5.0 + ln) + silence(config, ln),
             suspicion: shortest.mul_f64(config.suspicion_beta) + shortest + config.refused_wait,
@@ -63,9 +61,8 @@ impl Healing {
     }
 
     /// Each part with its name.
-    pub fn parts(&self) -> [(&'static str, Duration); 6] {
+    pub fn parts(&self) -> [(&'static str, Duration); 5] {
         [
-            ("requests", self.requests),
             ("contact", self.contact),
             ("recall", self.recall),
             ("detection", self.detection),

@@ -308,6 +308,10 @@ impl Node {
         let mut floor = Hlc(0);
         for key in keys {
             floor = floor.max(self.store.find(keyspace, key).map_or(Hlc(0), |k| k.entry.stamp));
+            // Own writes on their way to the disk are not in the store yet, and come before this one.
+            let same = |e: &&Entry| *e.keyspace == *keyspace && *e.key == *key;
+            let pending = self.writes.pending.iter().flat_map(|p| &p.entries).filter(same);
+            floor = pending.fold(floor, |floor, entry| floor.max(entry.stamp));
         }
         let ahead = floor >= self.clock.last();
         if ahead {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tidings_proto::base::rng::Rng;
 use tidings_proto::flow;
-use tidings_proto::io::Command;
+use tidings_proto::io::{Command, CommandError};
 use tidings_proto::{Config, Time};
 
 use super::action::{NEWCOMERS, STRANGERS};
@@ -71,6 +71,8 @@ pub(super) struct Run<'a> {
     pub(super) values: u64,
 }
 
+/// How often a command is given before it is given up, a tenth of a second apart.
+const COMMAND_TRIES: usize = 100;
 /// Newcomers of one run at most.
 const NEWCOMERS_MAX: usize = 20;
 
@@ -320,11 +322,23 @@ impl<'a> Run<'a> {
             for &host in &stay {
                 let others: Vec<usize> = seeds.iter().copied().filter(|&s| s != host).collect();
                 self.world.set_join(host, &others);
-                if self.world.is_up(host) {
-                    let addrs = others.iter().map(|&s| self.world.addr(s)).collect();
-                    self.world.command(host, Command::SetSeeds { addrs });
-                }
+                self.tell_seeds(host, &others);
             }
+        }
+    }
+
+    /// A process that waits for its disk takes no command yet: it is told again.
+    fn tell_seeds(&mut self, host: usize, seeds: &[usize]) {
+        for _ in 0..COMMAND_TRIES {
+            if !self.world.is_up(host) {
+                return;
+            }
+            let addrs = seeds.iter().map(|&s| self.world.addr(s)).collect();
+            let command = self.world.command(host, Command::SetSeeds { addrs });
+            if self.world.reply_to(command) != Some(&Err(CommandError::Busy)) {
+                return;
+            }
+            self.world.run_for(Duration::from_millis(100));
         }
     }
 
