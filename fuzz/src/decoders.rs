@@ -1,9 +1,11 @@
 //! Decides what each decoder promises for any bytes: it returns, and what it accepts is encoded
 //! again to the same value.
 
+use tidings_proto::anti_entropy::bloom::Filter;
 use tidings_proto::anti_entropy::digest::{
     DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors,
 };
+use tidings_proto::anti_entropy::merkle::{self, Page, Span, Tree, Walk};
 use tidings_proto::base::hash::HashKey;
 use tidings_proto::base::time::{Now, Time};
 use tidings_proto::detection::message::{
@@ -15,6 +17,7 @@ use tidings_proto::membership::record::{Record, put_record};
 use tidings_proto::state::disk::{self, Recovered};
 use tidings_proto::state::entry::{Advert, Entry};
 use tidings_proto::state::store::Store;
+use tidings_proto::wire::codec::Reader;
 use tidings_proto::wire::frame::{Frames, kind, put_frame};
 use tidings_proto::wire::packet::{self, HEADER_BYTES};
 
@@ -177,6 +180,32 @@ pub fn delta(data: &[u8]) {
     if let Ok(end) = DeltaEnd::decode(data) {
         assert_eq!(DeltaEnd::decode(&body(|out| end.put(out))), Ok(end));
     }
+}
+
+/// What a small tree makes of any page, as a request and as an answer.
+pub fn tree_page(data: &[u8]) {
+    let Ok(page) = Page::read(&mut Reader::new(data)) else { return };
+    let mut again = Vec::new();
+    page.put(&mut again);
+    assert_eq!(Page::read(&mut Reader::new(&again)).as_ref(), Ok(&page));
+    let mut tree = Tree::new();
+    for n in 0..100u32 {
+        tree.insert(key().wide(0, &[&n.to_le_bytes()]), n);
+    }
+    let told = merkle::answer(&mut tree, &page, 4096);
+    assert!(told.handled <= page.items.len() && told.items.len() <= 16 * told.handled);
+    let mut walk = Walk::new(Span::ALL);
+    walk.request(&mut tree, 4096);
+    let _ = walk.answered(&mut tree, &page);
+    assert!(walk.ours().len() <= 100);
+}
+
+pub fn filter(data: &[u8]) {
+    let Ok(filter) = Filter::read(&mut Reader::new(data)) else { return };
+    let mut again = Vec::new();
+    filter.put(&mut again);
+    assert_eq!(Filter::read(&mut Reader::new(&again)).as_ref(), Ok(&filter));
+    filter.may_hold(filter.size() as u64, &key());
 }
 
 /// Pairs as [`Choices::bytes`]: key, value, key, value, ...

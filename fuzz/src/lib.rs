@@ -22,7 +22,7 @@ const fn target(name: &'static str, run: fn(&[u8]), samples: fn() -> Vec<Vec<u8>
     Target { name, run, samples }
 }
 
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 17] = [
     target("packet", decoders::packet, samples::packets),
     target("frames", decoders::frames, samples::frames),
     target("facts", decoders::facts, samples::facts),
@@ -36,6 +36,8 @@ pub const TARGETS: [Target; 15] = [
     target("member_digest", decoders::member_digest, samples::member_digests),
     target("vectors", decoders::vectors, samples::vectors),
     target("delta", decoders::delta, samples::deltas),
+    target("tree_page", decoders::tree_page, samples::tree_pages),
+    target("filter", decoders::filter, samples::filters),
     target("disk", decoders::disk, samples::disks),
     target("node", machine::node, samples::nodes),
 ];

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidings_proto::NodeId;
+use tidings_proto::anti_entropy::bloom::Filter;
 use tidings_proto::anti_entropy::digest::{
     DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors,
 };
+use tidings_proto::anti_entropy::merkle::{self, Span, Tree, Walk};
 use tidings_proto::base::clocks::{Dot, Hlc, VersionVector};
 use tidings_proto::base::context::ShortDot;
 use tidings_proto::base::operation::{Kind, Operation};
@@ -273,6 +275,40 @@ pub fn deltas() -> Samples {
         body(|out| end(None).put(out)),
         body(|out| end(Some((sample_vectors(3), 5))).put(out)),
     ]
+}
+
+/// Requests and answers of a walk of two trees, from the root to the leaves.
+pub fn tree_pages() -> Samples {
+    let tree_of = |numbers: std::ops::Range<u32>| {
+        let mut tree = Tree::new();
+        for n in numbers {
+            tree.insert(key().wide(0, &[&n.to_le_bytes()]), n);
+        }
+        tree
+    };
+    let (mut ours, mut theirs) = (tree_of(0..400), tree_of(2..402));
+    let (mut walk, mut samples) = (Walk::new(Span::ALL), Samples::new());
+    while !walk.is_done() {
+        let request = walk.request(&mut ours, 4096);
+        let answer = merkle::answer(&mut theirs, &request, 4096);
+        walk.answered(&mut ours, &answer).expect("an honest peer");
+        for page in [request, answer] {
+            samples.push(Vec::new());
+            page.put(samples.last_mut().expect("just pushed"));
+        }
+    }
+    samples
+}
+
+pub fn filters() -> Samples {
+    let filter = |n: usize| {
+        let mut filter = Filter::new(n as u64, n);
+        (0..n as u64).for_each(|element| filter.insert(element, &key()));
+        let mut out = Vec::new();
+        filter.put(&mut out);
+        out
+    };
+    [0, 1, 10, 100].map(filter).to_vec()
 }
 
 pub fn disks() -> Samples {

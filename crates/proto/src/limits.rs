@@ -69,3 +69,12 @@ pub const VECTOR_ORIGINS_MAX: usize = 20_000;
 pub const EVENTS_KEPT_MAX: usize = 131_072;
 /// Members under one name, lives that are over included. More: refused and counted.
 pub const NAMESAKES_MAX: usize = 64;
+/// Elements told of one range that is divided no further. More (a flood of colliding hashes): the
+/// rest is not told; the other methods are not affected.
+pub const WALK_LEAF_MAX: usize = 4096;
+/// Ranges of one walk of two trees. More: the walk ends, another method is cheaper.
+pub const WALK_SPANS_MAX: usize = 1 << 18;
+/// Differences that one walk finds. More: the walk ends, another method is cheaper.
+pub const WALK_FOUND_MAX: usize = 1 << 18;
+/// A filter of what a node has, with ten bits for each. More: one filter for each of several ranges.
+pub const FILTER_BYTES_MAX: usize = 1 << 20;

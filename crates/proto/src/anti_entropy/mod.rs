@@ -1,6 +1,8 @@
 //! Decides when two nodes compare their states and how they repair a difference, by bounded
 //! requests: fingerprints find it, digests and vectors bound it, deltas close it.
 
+pub mod bloom;
 pub mod digest;
+pub mod merkle;
 pub mod mismatch;
 pub mod sketch;

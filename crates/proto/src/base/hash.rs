@@ -58,6 +58,7 @@ pub mod domain {
     pub const EVENT: u8 = 8;
     pub const WITNESS: u8 = 9;
     pub const SKETCH: u8 = 10;
+    pub const FILTER: u8 = 11;
 }
 
 /// An order-free, incremental hash of a set: the sum mod 2^128 of the keyed hashes of its
