@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::clocks::{Dot, Hlc};
+use crate::base::clocks::{Dot, Hlc, Run};
 use crate::base::id::NodeId;
 use crate::base::operation::{Kind, Operation, Refused};
 
@@ -124,6 +124,37 @@ pub enum Command {
     Emit { name: String, payload: Vec<u8> },
     /// Replace the list of seeds.
     SetSeeds { addrs: Vec<SocketAddr> },
+    /// Wait until enough members have something; `timeout` defaults to three times what news
+    /// takes to reach all.
+    Await { what: Awaited, need: Need, durable: bool, timeout: Option<Duration> },
+    /// Ask all members how the latest write of a key came to them. Answered with what came in.
+    Trace { keyspace: String, key: Vec<u8>, timeout: Option<Duration> },
+}
+
+/// What members are to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// Applied these writes, or what superseded them.
+    Writes(Run),
+    /// Applied a write of this key with at least this stamp, once this node itself has.
+    Version { keyspace: String, key: Vec<u8>, stamp: Hlc },
+    /// The same members and the same state as this node.
+    Agreement,
+}
+
+/// How many members it takes, this node included.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Need {
+    /// All that this node holds alive.
+    All,
+    /// All, and all of them know the same members: see [`Certificate`].
+    Certified,
+    /// More than half of those that this node holds alive.
+    Quorum,
+    /// This share of them: above 0, at most 1.
+    Fraction(f64),
+    /// So many.
+    Count(usize),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -141,6 +172,121 @@ pub enum Reply {
     Sent {
         seq: u64,
     },
+    /// Enough members have what was awaited; of a trace, whatever came in.
+    Receipt(Box<Receipt>),
+}
+
+/// Who has what was asked for, and who has not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// The writes; none where the question was for agreement.
+    pub writes: Option<Run>,
+    /// Members that have it, this node included, by name.
+    pub have: Vec<Holder>,
+    /// How many were needed.
+    pub needed: usize,
+    /// Live members that have not said so, by name.
+    pub missing: Vec<Missing>,
+    /// Names of members that were asked and failed or left meanwhile: they count no more.
+    pub unreachable: Vec<String>,
+    pub elapsed: Duration,
+    /// Where every live member has it and all know the same members.
+    pub certificate: Option<Certificate>,
+}
+
+/// A member that has what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub id: NodeId,
+    pub name: String,
+    /// On its disk.
+    pub durable: bool,
+    /// How the last of the writes came to it, where it remembers.
+    pub path: Option<Path>,
+    /// Members that told it on, the last one included. Unknown where it did not come as a rumour.
+    pub hops: Option<u8>,
+    /// From the write to the moment it was applied there. Of a rumour it is summed up on the way
+    /// and no wall clock is involved; of a session it is by the wall clocks of writer and holder.
+    pub delay: Option<Duration>,
+}
+
+/// A live member that has not said that it has what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    pub id: NodeId,
+    pub name: String,
+    pub why: Lack,
+}
+
+/// Why a member does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// It has not answered, or not yet.
+    Silent,
+    NotApplied,
+    /// It has applied it, and keeps nothing on disk.
+    NoDisk,
+    /// It knows other members than this node.
+    OtherMembers,
+    /// It holds another state than this node.
+    OtherState,
+}
+
+impl Lack {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Lack::Silent => "no answer",
+            Lack::NotApplied => "not applied",
+            Lack::NoDisk => "has no disk",
+            Lack::OtherMembers => "knows other members",
+            Lack::OtherState => "holds another state",
+        }
+    }
+}
+
+/// How a write came to a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// It was written there.
+    Own,
+    /// As a rumour.
+    Rumour,
+    /// In a session that compared two states.
+    Session,
+}
+
+impl Path {
+    const ALL: [Path; 3] = [Path::Own, Path::Rumour, Path::Session];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Path::Own => "own",
+            Path::Rumour => "rumour",
+            Path::Session => "session",
+        }
+    }
+
+    pub fn code(self) -> u8 {
+        Path::ALL.iter().position(|&p| p == self).expect("all paths are listed") as u8
+    }
+
+    pub fn from_code(code: u8) -> Option<Path> {
+        Path::ALL.get(usize::from(code)).copied()
+    }
+}
+
+/// The claim that each of `members` has applied `writes`, and that each of them, when it said so,
+/// knew exactly these members alive. An identity is one life of a state: who restarts without its
+/// disk is another member, of which nothing is claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    pub writes: Vec<Run>,
+    /// By identity, this node included.
+    pub members: Vec<NodeId>,
+    /// The membership under which it was made.
+    pub fingerprint: u64,
+    /// By the wall clock of this node, in milliseconds since 1970.
+    pub at_ms: u64,
 }
 
 /// Why a command was refused. Each says what was wrong and what was expected.
@@ -201,6 +347,15 @@ pub enum CommandError {
     },
     /// This node has left or is leaving.
     Left,
+    /// The deadline passed before enough members had it.
+    NotEnough(Box<Receipt>),
+    /// A share or a count that no cluster can meet.
+    Need {
+        value: String,
+    },
+    UnknownKey {
+        keyspace: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,6 +429,33 @@ impl fmt::Display for CommandError {
             CommandError::Busy => f.write_str("too many writes wait for the disk"),
             CommandError::Full { what, max } => write!(f, "{what} are full: at most {max}"),
             CommandError::Left => f.write_str("this node has left the cluster"),
+            CommandError::NotEnough(receipt) => receipt.fmt_short(f),
+            CommandError::Need { value } => write!(
+                f,
+                "receipt {value}: expected a share above 0 and at most 1, or a count of 1 to {MEMBERS_MAX}"
+            ),
+            CommandError::UnknownKey { keyspace } => {
+                write!(f, "keyspace {keyspace:?} has no such key")
+            }
+        }
+    }
+}
+
+/// Names of missing members that one line shows.
+const MISSING_SHOWN: usize = 10;
+
+impl Receipt {
+    fn fmt_short(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (have, needed, elapsed) = (self.have.len(), self.needed, self.elapsed);
+        write!(f, "{have} of {needed} members have it after {elapsed:.1?}; missing: ")?;
+        for (at, missing) in self.missing.iter().take(MISSING_SHOWN).enumerate() {
+            let comma = if at > 0 { ", " } else { "" };
+            write!(f, "{comma}{} ({})", missing.name, missing.why.as_str())?;
+        }
+        match self.missing.len().saturating_sub(MISSING_SHOWN) {
+            0 if self.missing.is_empty() => f.write_str("members that do not exist"),
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
         }
     }
 }
@@ -476,8 +658,8 @@ counters! {
     /// Stream requests and bytes of both directions.
     requests_sent, requests_received, requests_failed, stream_bytes_sent, stream_bytes_received,
     /// Bytes sent, by cause: together all that was sent. Probes and their answers, probes repeated,
-    /// heartbeat counters, rumours, joining, what sessions ask with, what they are answered with.
-    bytes_probe, bytes_repeat, bytes_heartbeats, bytes_rumours, bytes_join, bytes_digest, bytes_delta,
+    /// heartbeat counters, rumours, joining, receipts, what sessions ask with, what they are answered with.
+    bytes_probe, bytes_repeat, bytes_heartbeats, bytes_rumours, bytes_join, bytes_receipts, bytes_digest, bytes_delta,
     /// Bytes of received rumours that were known already.
     bytes_duplicate,
     /// Packets dropped, by reason.
@@ -506,6 +688,9 @@ counters! {
     clock_alarms, disk_failures,
     /// User events.
     events_sent, events_delivered, events_duplicate, events_expired,
+    /// Receipts: questions and answers sent, questions not remembered for want of room, receipts
+    /// given and those that ran out of time, certificates made.
+    asks_sent, answers_sent, asks_refused, receipts, receipts_late, certificates,
     /// Reconciliation.
     member_mismatches, state_mismatches, member_sessions, state_sessions, session_records_sent,
     session_entries_sent, session_records_received, session_entries_received, session_bytes,

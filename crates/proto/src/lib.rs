@@ -5,12 +5,14 @@
 //! at [`Node::next_deadline`]. Time and randomness are arguments: equal inputs give equal bytes.
 //!
 //! Lower layers never name higher ones:
-//! `base -> wire -> membership -> peers -> detection -> dissemination -> state -> anti_entropy -> node`,
+//! `base -> wire -> membership -> peers -> detection -> dissemination -> state -> anti_entropy ->
+//! convergence -> node`,
 //! with `config`, `limits`, `flow` and the plain types of `io` beside `base`.
 
 pub mod anti_entropy;
 pub mod base;
 pub mod config;
+pub mod convergence;
 pub mod detection;
 pub mod dissemination;
 pub mod flow;

@@ -78,3 +78,10 @@ pub const WALK_SPANS_MAX: usize = 1 << 18;
 pub const WALK_FOUND_MAX: usize = 1 << 18;
 /// A filter of what a node has, with ten bits for each. More: one filter for each of several ranges.
 pub const FILTER_BYTES_MAX: usize = 1 << 20;
+/// Receipts waited for at once. More: refused as busy.
+pub const RECEIPTS_MAX: usize = 256;
+/// Members kept for all receipts together. More: a further receipt is refused as busy.
+pub const RECEIPT_ANSWERS_MAX: usize = 2_000_000;
+/// Answers owed to members that wait for a write. More: the question is counted and forgotten; who
+/// asks will ask again.
+pub const OWED_MAX: usize = 4096;

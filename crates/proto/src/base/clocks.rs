@@ -81,6 +81,27 @@ impl fmt::Debug for Dot {
     }
 }
 
+/// Names writes of one node in a row: those of one atomic group, or all up to some number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Run {
+    pub origin: NodeId,
+    pub from: u64,
+    /// Included.
+    pub to: u64,
+}
+
+impl From<Dot> for Run {
+    fn from(dot: Dot) -> Run {
+        Run { origin: dot.origin, from: dot.seq, to: dot.seq }
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}:{}..={}", self.origin, self.from, self.to)
+    }
+}
+
 /// Which writes of one origin were applied: all up to `upto`, and single ones beyond it as
 /// disjoint ascending intervals, at most [`INTERVALS_MAX`] of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,6 +116,11 @@ pub const INTERVALS_MAX: usize = 64;
 impl Applied {
     pub fn covers(&self, seq: u64) -> bool {
         seq <= self.upto || self.beyond.iter().any(|&(a, b)| a <= seq && seq <= b)
+    }
+
+    /// All of `from..=to`. Intervals do not touch, so one of them has it or none.
+    pub fn covers_range(&self, from: u64, to: u64) -> bool {
+        to <= self.upto || self.beyond.iter().any(|&(a, b)| a <= from && to <= b)
     }
 
     /// Adds one write; returns whether the contiguous prefix moved.
@@ -164,6 +190,11 @@ impl VersionVector {
         self.origins.get(&dot.origin).is_some_and(|a| a.covers(dot.seq))
     }
 
+    /// All writes of the run were applied.
+    pub fn covers_run(&self, run: Run) -> bool {
+        self.origins.get(&run.origin).is_some_and(|a| a.covers_range(run.from, run.to))
+    }
+
     pub fn upto(&self, origin: NodeId) -> u64 {
         self.origins.get(&origin).map_or(0, |a| a.upto)
     }
@@ -229,6 +260,9 @@ mod tests {
                     applied.join(upto);
                     model.extend(1..=upto);
                 }
+                let (a, b) = (1 + rng.below(80), rng.below(6));
+                let all = (a..=a + b).all(|s| model.contains(&s));
+                assert_eq!(applied.covers_range(a, a + b), all, "{applied:?} {a} {b}");
                 for seq in 1..=90 {
                     assert_eq!(applied.covers(seq), model.contains(&seq), "{applied:?} at {seq}");
                 }

@@ -415,6 +415,7 @@ impl Node {
         self.spread(now, out);
         self.stats.leaves += 1;
         self.phase = Phase::Left;
+        self.abandon_receipts(out);
         reply(out, command, Ok(Reply::Done));
     }
 

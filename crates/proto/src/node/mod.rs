@@ -13,6 +13,7 @@
 //! | `writes` | commands on state, durability, entries and events off the wire |
 //! | `sessions` | fingerprints compared, reconciliation |
 //! | `serving` | answers to others' requests |
+//! | `receipts` | who has applied what: asked, answered, waited for |
 //! | `view` | what readers may see |
 
 mod detector;
@@ -20,6 +21,7 @@ mod joining;
 mod members;
 mod packets;
 mod probing;
+mod receipts;
 mod serving;
 mod sessions;
 mod verdicts;
@@ -60,6 +62,7 @@ pub use view::{Contact, EntryView, Evidence, Holding, Level, View};
 
 use detector::Pulse;
 use joining::Joins;
+use receipts::Receipts;
 use sessions::{Asked, Sessions};
 use verdicts::CaseFile;
 use writes::Writes;
@@ -136,6 +139,7 @@ pub struct Node {
     sessions: Sessions,
     asked: BTreeMap<RequestId, Asked>,
     next_request: u64,
+    receipts: Receipts,
 
     stats: Stats,
     deadline: Time,
@@ -184,7 +188,6 @@ impl Node {
             && (disk.reserved.is_none() || store.has_unknown_writes_of(identity.id));
         let reserved = disk.reserved.unwrap_or_default();
         let incarnation = reserved.incarnation + 1;
-
         let (own, precedence) = own_record(&key, &identity, incarnation, now)?;
 
         let mut rng_probe = Rng::fork(&seed, "probe");
@@ -224,6 +227,7 @@ impl Node {
             sessions: Sessions::default(),
             asked: BTreeMap::new(),
             next_request: 0,
+            receipts: Receipts::new(&seed),
             stats: Stats::default(),
             deadline: Time::NEVER,
             alarms: [Time::ZERO; Alarm::KINDS],
@@ -257,7 +261,10 @@ impl Node {
         self.notice_pause(now.mono, out);
         self.pulse.now = now.mono;
         match input {
-            Input::Persisted { upto } => self.persisted(upto, now, out),
+            Input::Persisted { upto } => {
+                self.persisted(upto, now, out);
+                self.receipts_persisted(upto, now.mono);
+            }
             Input::PersistFailed { seq } => self.persist_failed(seq, now, out),
             Input::Tick => {}
             _ if self.phase == Phase::Starting => self.too_early(input, out),
@@ -301,6 +308,12 @@ impl Node {
             }
             Command::Update { keyspace, key, kind, operation } => {
                 return self.update(id, keyspace, key, kind, operation, now, out);
+            }
+            Command::Await { what, need, durable, timeout } => {
+                return self.await_members(id, what, need, durable, timeout, now, out);
+            }
+            Command::Trace { keyspace, key, timeout } => {
+                return self.trace(id, &keyspace, &key, timeout, now, out);
             }
             Command::ForceLeave { name, prune } => self.force_leave(&name, prune, now, out),
             Command::SetTags { set, unset } => self.set_tags(set, unset, now, out),
@@ -365,6 +378,7 @@ impl Node {
         self.run_suspicions(now, out);
         self.run_joins(now, out);
         self.run_sessions(now, out);
+        self.run_receipts(now, out);
         self.retry_disk(now, out);
         if self.housekeeping <= now.mono {
             self.housekeeping = now.mono + housekeeping_interval(&self.config);
@@ -394,6 +408,7 @@ impl Node {
                     .min(self.rounds.next_deadline())
                     .min(self.joins.next_deadline())
                     .min(self.sessions.next_deadline())
+                    .min(self.receipts.next_deadline())
                     .min(self.writes.retry_at)
                     .min(self.housekeeping)
             }

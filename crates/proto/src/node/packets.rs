@@ -7,6 +7,7 @@ use super::{Node, Phase};
 use crate::base::hash::HashKey;
 use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
+use crate::convergence::message::{Answer, Ask};
 use crate::detection::message::{
     Accusation, Ack, Ping, PingReq, Prints, decode_answer, put_accusation,
 };
@@ -44,6 +45,7 @@ pub(super) enum Spent {
     Heartbeats,
     Rumours,
     Join,
+    Receipts,
     Digest,
     Delta,
 }
@@ -141,6 +143,8 @@ impl Node {
             kind::INDIRECT_ACK => self.indirect_ack(decode_answer(body)?, now, out),
             kind::NACK => self.nack(decode_answer(body)?),
             kind::NOT_ME => self.not_me(decode_answer(body)?, now, out),
+            kind::ASK => self.asked(Ask::decode(body)?, sender, from, now.mono, out),
+            kind::ANSWER => self.answered_ask(Answer::decode(body)?, sender),
             kind::HEARTBEATS => self.heartbeats(body, sender, now, out)?,
             kind::NAME_CLAIM => self.name_claimed(Record::decode(body)?, now, out),
             _ => self.news(kind, body, Via::Rumour(sender), from, now, out)?,
@@ -225,6 +229,7 @@ impl Node {
             Spent::Heartbeats => &mut self.stats.bytes_heartbeats,
             Spent::Rumours => &mut self.stats.bytes_rumours,
             Spent::Join => &mut self.stats.bytes_join,
+            Spent::Receipts => &mut self.stats.bytes_receipts,
             Spent::Digest => &mut self.stats.bytes_digest,
             Spent::Delta => &mut self.stats.bytes_delta,
         };

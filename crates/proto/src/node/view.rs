@@ -273,6 +273,8 @@ impl<'a> View<'a> {
             ("seeds", node.seeds.len(), limits::SEEDS_MAX),
             ("joins under way", node.joins.len(), joining::ATTEMPTS_MAX),
             ("requests under way", node.asked.len(), limits::REQUESTS_MAX),
+            ("receipts", node.receipts.waiting(), limits::RECEIPTS_MAX),
+            ("answers owed", node.receipts.owed(), limits::OWED_MAX + limits::RECEIPTS_MAX),
             ("fetches", sessions.fetching(), sessions::FETCHES_MAX),
             ("cursors", sessions.cursors.len(), limits::CURSORS_MAX),
             ("entries", node.store.counts().1, limits::ENTRIES_MAX),

@@ -47,6 +47,8 @@ pub struct Store {
     by_order: BTreeMap<u64, EntrySlot>,
     next_order: u64,
     vector: VersionVector,
+    /// Rises whenever the vector covers more.
+    coverings: u64,
     live: usize,
     /// Concurrent writes that last-writer-wins has discarded here, both ways.
     pub conflicts: u64,
@@ -73,6 +75,7 @@ impl Store {
             by_order: BTreeMap::new(),
             next_order: 1,
             vector: VersionVector::default(),
+            coverings: 0,
             live: 0,
             conflicts: 0,
             entry_print: Fingerprint::default(),
@@ -308,6 +311,11 @@ impl Store {
         &self.vector
     }
 
+    /// Rises whenever the vector covers more.
+    pub fn coverings(&self) -> u64 {
+        self.coverings
+    }
+
     /// Whether parts of this group wait for others.
     pub fn is_staged(&self, group: (NodeId, u64)) -> bool {
         self.staged.contains_key(&group)
@@ -434,6 +442,7 @@ impl Store {
     }
 
     fn vector_moved(&mut self, origin: NodeId, before: u64) {
+        self.coverings += 1;
         if self.track_dirty {
             self.dirty_origins.push(origin);
         }

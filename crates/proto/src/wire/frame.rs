@@ -19,6 +19,11 @@ pub mod kind {
     pub const EVENT: u8 = 20;
     pub const NAME_CLAIM: u8 = 21;
     pub const HEARTBEATS: u8 = 22;
+    // Who has applied what.
+    pub const ASK: u8 = 28;
+    pub const ANSWER: u8 = 29;
+    /// Says how the next frame came here.
+    pub const TRAIL: u8 = 30;
     // Requests and their responses, on streams.
     pub const JOIN: u8 = 32;
     pub const JOIN_REFUSED: u8 = 33;
