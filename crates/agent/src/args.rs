@@ -45,6 +45,9 @@ pub(crate) enum Command {
     /// Read and write replicated keys.
     #[command(subcommand)]
     Kv(Kv),
+    /// Read and change typed settings of the whole cluster, at once or in stages.
+    #[command(subcommand)]
+    Flag(Flag),
     /// Read and change the tags of the agent's node.
     #[command(subcommand)]
     Tags(Tags),
@@ -222,6 +225,60 @@ pub(crate) enum Kv {
 }
 
 #[derive(Subcommand, Debug)]
+pub(crate) enum Flag {
+    /// Print the value that counts for the agent's node.
+    Get {
+        name: String,
+        /// Print type, base value and stage too, as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List all flags.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a flag a value for all nodes at once. A stage of it ends.
+    Set {
+        name: String,
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+        /// bool, integer, number, text or json [default: as before, text at first].
+        #[arg(long = "type", value_name = "TYPE")]
+        kind: Option<String>,
+    },
+    /// Give a share of the nodes another value; the same value again changes the share.
+    ///
+    /// The stage stops by itself when a node that has the value fails.
+    Stage {
+        name: String,
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+        /// Of the nodes, drawn by name.
+        #[arg(long, value_name = "PERCENT", default_value_t = 100.0)]
+        percent: f64,
+        /// Only nodes whose tag "zone" has this value.
+        #[arg(long, value_name = "ZONE")]
+        zone: Option<String>,
+    },
+    /// Give all nodes the staged value.
+    Promote { name: String },
+    /// End the stage: all nodes have the old value.
+    Rollback { name: String },
+    /// Stop the stage, as something is wrong with it: all nodes have the old value.
+    Alarm { name: String, reason: String },
+    /// Delete a flag.
+    Delete { name: String },
+    /// Print every change of the values that count for the agent's node.
+    Watch {
+        /// Print one JSON object per line.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand, Debug)]
 pub(crate) enum Tags {
     /// Set tags.
     Set {
@@ -251,7 +308,7 @@ pub(crate) struct Event {
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Monitor {
-    /// Only these kinds, separated by commas: member, event, key, alarm.
+    /// Only these kinds, separated by commas: member, event, key, flag, alarm.
     #[arg(long, value_name = "KINDS")]
     pub(crate) types: Option<String>,
     /// Print one JSON object per line.

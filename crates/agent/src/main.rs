@@ -57,6 +57,7 @@ fn run(args: args::Args) -> Result<(), Failure> {
         Command::Leave => cmd::leave::run(&agent?),
         Command::ForceLeave(flags) => cmd::force_leave::run(&agent?, &flags),
         Command::Kv(flags) => cmd::kv::run(&agent?, flags),
+        Command::Flag(command) => cmd::flag::run(&agent?, command),
         Command::Tags(flags) => cmd::tags::run(&agent?, &flags),
         Command::Event(flags) => cmd::event::run(&agent?, &flags),
         Command::Monitor(flags) => cmd::monitor::run(&agent?, &flags),

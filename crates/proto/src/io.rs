@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clocks::{Dot, Hlc, Run};
+use crate::base::flag::{FlagChange, FlagRefused, ValueType};
 use crate::base::id::NodeId;
 use crate::base::operation::{Kind, Operation, Refused};
 
@@ -120,6 +121,8 @@ pub enum Command {
     Write { keyspace: String, writes: Vec<(Vec<u8>, Option<Vec<u8>>)> },
     /// Do something to a value that merges; `kind` is what the key holds from its first write on.
     Update { keyspace: String, key: Vec<u8>, kind: Kind, operation: Operation },
+    /// Change a flag: a typed setting of the whole cluster.
+    Flag { name: String, change: FlagChange },
     /// Send a user event to all.
     Emit { name: String, payload: Vec<u8> },
     /// Replace the list of seeds.
@@ -333,6 +336,14 @@ pub enum CommandError {
     Kind {
         holds: &'static str,
     },
+    Flag {
+        name: String,
+        refused: FlagRefused,
+    },
+    /// The keyspace belongs to a part of the system: its own commands write there.
+    Reserved {
+        keyspace: &'static str,
+    },
     /// The operation does not fit the value.
     Operation(Refused),
     /// The data directory does not accept writes.
@@ -423,6 +434,10 @@ impl fmt::Display for CommandError {
             CommandError::Kind { holds } => {
                 write!(f, "the key holds a {holds}: expected an operation of that kind")
             }
+            CommandError::Flag { name, refused } => write!(f, "flag {name:?}: {refused}"),
+            CommandError::Reserved { keyspace } => {
+                write!(f, "keyspace {keyspace:?} is reserved: its own commands write there")
+            }
             CommandError::Operation(refused) => refused.fmt(f),
             CommandError::DiskFailed => f.write_str("the data directory does not accept writes"),
             CommandError::NotSynced => f.write_str("not yet synchronised with the cluster"),
@@ -477,6 +492,25 @@ impl fmt::Display for Refused {
     }
 }
 
+impl fmt::Display for FlagRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use crate::limits::{FLAG_NAME_BYTES_MAX, FLAG_REASON_BYTES_MAX};
+        match self {
+            FlagRefused::Unknown => f.write_str("not set: expected a flag that has a value"),
+            FlagRefused::NoStage => f.write_str("no stage is under way"),
+            FlagRefused::Stopped => f.write_str("its stage was stopped: roll it back first"),
+            FlagRefused::Value { expected } => write!(f, "value: expected {expected}"),
+            FlagRefused::Name => write!(f, "name: expected 1 to {FLAG_NAME_BYTES_MAX} bytes"),
+            FlagRefused::Share => {
+                f.write_str("share: expected 0.01 to 100 %, a zone of 1 to 128 bytes")
+            }
+            FlagRefused::Reason => {
+                write!(f, "reason: expected 1 to {FLAG_REASON_BYTES_MAX} bytes")
+            }
+        }
+    }
+}
+
 impl std::error::Error for CommandError {}
 
 /// What a user may want to know at once. Events come in order and are never merged by the core.
@@ -495,6 +529,12 @@ pub enum Event {
         kind: Option<Kind>,
         dot: Dot,
         stamp: Hlc,
+    },
+    /// The value of a flag that counts for this node; `None`: the flag is gone.
+    Flag {
+        name: Arc<str>,
+        kind: Option<ValueType>,
+        value: Option<Arc<str>>,
     },
     Alarm(Alarm),
 }

@@ -85,3 +85,13 @@ pub const RECEIPT_ANSWERS_MAX: usize = 2_000_000;
 /// Answers owed to members that wait for a write. More: the question is counted and forgotten; who
 /// asks will ask again.
 pub const OWED_MAX: usize = 4096;
+/// A flag's name. Longer: refused at the change.
+pub const FLAG_NAME_BYTES_MAX: usize = 128;
+/// A flag's value. Longer: refused at the change.
+pub const FLAG_VALUE_BYTES_MAX: usize = 16 * 1024;
+/// Why a stage was stopped. Longer: refused.
+pub const FLAG_REASON_BYTES_MAX: usize = 256;
+/// Flags. More: the change is refused; users hear of remote ones at every write to them.
+pub const FLAGS_MAX: usize = 10_000;
+/// Stages under way that this node would stop by itself. More: it leaves further ones to others.
+pub const STAGES_WATCHED_MAX: usize = 256;

@@ -152,6 +152,8 @@ impl Observed {
                     self.reach(&Topic::key(keyspace, key), host, at);
                 }
             }
+            // Its key was counted.
+            Event::Flag { .. } => {}
             Event::Alarm(_) => self.counts.alarms += 1,
         }
     }

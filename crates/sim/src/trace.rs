@@ -137,6 +137,11 @@ impl Trace {
                 self.hasher.write(&dot.origin.0);
                 self.hasher.write_u64(dot.seq);
             }
+            Event::Flag { name, value, .. } => {
+                self.hasher.write_u8(20);
+                self.hasher.write(name.as_bytes());
+                self.hasher.write(value.as_deref().unwrap_or_default().as_bytes());
+            }
             Event::Alarm(alarm) => {
                 self.hasher.write_u8(19);
                 self.hasher.write(format!("{alarm:?}").as_bytes());
@@ -186,6 +191,8 @@ pub fn describe_event(event: &Event) -> String {
             Some(value) => write!(line, "key {keyspace}/{} = {}", show(key), show(value)),
             None => write!(line, "key {keyspace}/{} deleted", show(key)),
         },
+        Event::Flag { name, value: Some(value), .. } => write!(line, "flag {name} = {value}"),
+        Event::Flag { name, value: None, .. } => write!(line, "flag {name} deleted"),
         Event::Alarm(alarm) => write!(line, "alarm {alarm:?}"),
     };
     written.expect("writing to a string succeeds");

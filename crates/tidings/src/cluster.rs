@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::builder::Builder;
 use crate::driver::{Ended, Order};
 use crate::errors::{Error, Stopped};
+use crate::flags::Flags;
 use crate::net::Losses;
 use crate::watch::{Indexes, Registry, Watch};
 
@@ -98,6 +99,11 @@ impl Node {
     /// A named group of replicated keys. It exists from the first write on.
     pub fn keyspace(&self, name: impl Into<String>) -> Keyspace {
         Keyspace { node: self.clone(), name: name.into() }
+    }
+
+    /// Typed settings of the whole cluster.
+    pub fn flags(&self) -> Flags {
+        Flags::new(self.clone())
     }
 
     /// Changes tags of this node.
@@ -186,7 +192,7 @@ impl Node {
         }
     }
 
-    async fn command(&self, command: Command) -> Result<Reply, Error> {
+    pub(crate) async fn command(&self, command: Command) -> Result<Reply, Error> {
         let (reply, replied) = oneshot::channel();
         let order = Order::Command { command, reply };
         self.shared.orders.send(order).await.map_err(|_| Error::Stopped)?;

@@ -20,6 +20,7 @@
 //! |---|---|
 //! | `cluster` | what a program sees: [`Node`], [`Keyspace`], [`Token`] |
 //! | `builder` | how a node starts: [`Builder`] |
+//! | `flags` | settings of the whole cluster: [`Flags`] |
 //! | `seeds` | how names of seeds become addresses |
 //! | `driver` | when the core runs: one loop, one task |
 //! | `timer` | how the loop is woken at its deadline |
@@ -35,6 +36,7 @@ mod cluster;
 mod disk;
 mod driver;
 mod errors;
+mod flags;
 mod net;
 mod seeds;
 mod timer;
@@ -43,15 +45,17 @@ mod watch;
 pub use builder::Builder;
 pub use cluster::{IoFaults, Keyspace, Node, Token};
 pub use errors::{DataDirFault, Error, StartError, Stopped};
+pub use flags::Flags;
 pub use watch::{Change, Indexes, Watch, What};
 
 pub use tidings_proto::base::clocks::{Dot, Hlc};
 pub use tidings_proto::base::context::Context;
+pub use tidings_proto::base::flag::{FlagChange, FlagRefused, Share, ValueType};
 pub use tidings_proto::base::operation::{Kind, Operation};
 pub use tidings_proto::config::ConfigError;
 pub use tidings_proto::io::{
     Alarm, CommandError, Event, JoinFailure, Member, MemberChange, Stats, Status, UserEvent,
 };
-pub use tidings_proto::node::{Contact, EntryView, Evidence, Level};
+pub use tidings_proto::node::{Contact, EntryView, Evidence, FlagView, Level};
 pub use tidings_proto::state::crdt::Merged;
 pub use tidings_proto::{Config, NodeId, View};

@@ -278,6 +278,9 @@ fn weight(change: &Change) -> usize {
             key.len() + value.as_ref().map_or(0, |value| value.len())
         }
         What::Event(Event::User(event)) => event.payload.len(),
+        What::Event(Event::Flag { name, value, .. }) => {
+            name.len() + value.as_ref().map_or(0, |value| value.len())
+        }
         _ => 0,
     }
 }

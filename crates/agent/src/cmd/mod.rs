@@ -5,6 +5,7 @@ pub(crate) mod agent;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod event;
+pub(crate) mod flag;
 pub(crate) mod force_leave;
 pub(crate) mod join;
 pub(crate) mod kv;

@@ -46,6 +46,10 @@ fn tell(event: &Value) -> String {
                 value => format!("key      {space}/{key} = {}", decoded(value)),
             }
         }
+        "flag" => match event["value"].as_str() {
+            Some(value) => format!("flag     {} = {}", text("name"), super::plain(value)),
+            None => format!("flag     {} deleted", text("name")),
+        },
         "alarm" => format!("alarm    {}", text("text")),
         "lagged" => format!("lagged   {} events were missed", event["missed"]),
         _ => event.to_string(),

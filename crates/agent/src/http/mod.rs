@@ -2,6 +2,7 @@
 
 mod blocking;
 mod consul;
+mod flags;
 mod kv;
 mod metrics;
 mod native;
@@ -25,7 +26,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, put};
 use http_body_util::BodyExt;
 use serde::Serialize;
-use tidings::{CommandError, Error, Node, Stopped};
+use tidings::{CommandError, Error, FlagRefused, Node, Stopped};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::config::Settings;
@@ -156,6 +157,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/tidings/tags", get(native::tags).put(native::set_tags))
         .route("/v1/tidings/tags/{key}", delete(native::unset_tag))
         .route("/v1/tidings/watch", get(watch::watch))
+        .route("/v1/tidings/flags", get(flags::list))
+        .route("/v1/tidings/flags/{name}", get(flags::read).put(flags::set).delete(flags::delete))
+        .route("/v1/tidings/flags/{name}/stage", put(flags::stage))
+        .route("/v1/tidings/flags/{name}/promote", put(flags::promote))
+        .route("/v1/tidings/flags/{name}/rollback", put(flags::roll_back))
+        .route("/v1/tidings/flags/{name}/alarm", put(flags::alarm))
         .route("/v1/tidings/kv", get(kv::keyspaces))
         .route("/v1/tidings/kv/{keyspace}", native_kv())
         .route("/v1/tidings/kv/{keyspace}/", native_kv())
@@ -241,7 +248,14 @@ fn status_of(refused: &CommandError) -> StatusCode {
             StatusCode::PAYLOAD_TOO_LARGE
         }
         CommandError::UnknownMember { .. } => StatusCode::NOT_FOUND,
-        CommandError::MemberAlive { .. } | CommandError::Kind { .. } => StatusCode::CONFLICT,
+        CommandError::MemberAlive { .. }
+        | CommandError::Kind { .. }
+        | CommandError::Flag { refused: FlagRefused::NoStage | FlagRefused::Stopped, .. } => {
+            StatusCode::CONFLICT
+        }
+        CommandError::Flag { refused: FlagRefused::Unknown, .. } => StatusCode::NOT_FOUND,
+        CommandError::Flag { .. } => StatusCode::BAD_REQUEST,
+        CommandError::Reserved { .. } => StatusCode::FORBIDDEN,
         CommandError::Operation(_) => StatusCode::BAD_REQUEST,
         CommandError::Busy => StatusCode::TOO_MANY_REQUESTS,
         CommandError::JoinFailed { .. } => StatusCode::INTERNAL_SERVER_ERROR,

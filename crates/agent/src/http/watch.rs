@@ -15,7 +15,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use futures_core::Stream;
 use serde::Serialize;
-use tidings::{Change, Event, Merged, Watch, What};
+use tidings::{Change, Event, Merged, ValueType, Watch, What};
 use tidings_proto::wire::codec::Reader;
 use tokio::time::{Instant, Sleep};
 
@@ -30,7 +30,7 @@ const WATCHERS_MAX: usize = 512;
 /// A comment keeps an idle stream alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-const TYPES: [&str; 4] = ["member", "event", "key", "alarm"];
+const TYPES: [&str; 5] = ["member", "event", "key", "flag", "alarm"];
 
 pub(super) async fn watch(State(app): State<Arc<App>>, query: Query) -> Result<Response, Fault> {
     let types = match query.text("types").filter(|text| !text.is_empty()) {
@@ -127,6 +127,13 @@ enum Record<'a> {
         node: String,
         dot_seq: u64,
     },
+    Flag {
+        name: &'a str,
+        /// The text that counts for this node; `null` where the flag was deleted.
+        value: Option<&'a str>,
+        #[serde(rename = "value_type")]
+        kind: Option<&'static str>,
+    },
     Alarm {
         alarm: &'static str,
         text: String,
@@ -164,6 +171,7 @@ fn record<'a>(event: &'a Event, types: &[&str]) -> Option<Record<'a>> {
         Event::Member { .. } => "member",
         Event::User(_) => "event",
         Event::Key { .. } => "key",
+        Event::Flag { .. } => "flag",
         Event::Alarm(_) => "alarm",
     };
     if !types.contains(&kind) {
@@ -190,6 +198,9 @@ fn record<'a>(event: &'a Event, types: &[&str]) -> Option<Record<'a>> {
                 node: dot.origin.to_string(),
                 dot_seq: dot.seq,
             }
+        }
+        Event::Flag { name, kind, value } => {
+            Record::Flag { name, value: value.as_deref(), kind: kind.map(ValueType::as_str) }
         }
         Event::Alarm(alarm) => {
             let (alarm, text) = journal::describe(alarm);

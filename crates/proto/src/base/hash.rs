@@ -59,6 +59,7 @@ pub mod domain {
     pub const WITNESS: u8 = 9;
     pub const SKETCH: u8 = 10;
     pub const FILTER: u8 = 11;
+    pub const FLAG: u8 = 12;
 }
 
 /// An order-free, incremental hash of a set: the sum mod 2^128 of the keyed hashes of its

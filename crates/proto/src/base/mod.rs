@@ -2,6 +2,7 @@
 
 pub mod clocks;
 pub mod context;
+pub mod flag;
 pub mod hash;
 pub mod id;
 pub mod operation;

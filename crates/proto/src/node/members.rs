@@ -191,6 +191,9 @@ impl Node {
         if let Some(change) = change {
             self.member_event(change, slot, out);
         }
+        if change == Some(MemberChange::Failed) {
+            self.stages_doubted(slot, now.mono);
+        }
         if change == Some(MemberChange::Join) {
             self.look_again(now.mono);
         }
@@ -399,6 +402,7 @@ impl Node {
         if tags != me.tags {
             self.restate(&tags, me.replaces, now, out)?;
             self.member_event(MemberChange::Update, ME, out);
+            self.tell_flags_anew(out);
         }
         Ok(Reply::Done)
     }

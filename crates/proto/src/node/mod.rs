@@ -8,6 +8,7 @@
 //! | `probing` | probes, helpers, witnesses, recontact |
 //! | `detector` | signs of life in, doubt and relief out, by the detector of choice |
 //! | `verdicts` | accusations, suspicion, refutation, conviction |
+//! | `flags` | settings of the whole cluster, their stages |
 //! | `members` | records applied to the table, names, leaving, forgetting |
 //! | `joining` | exchanges with seeds and remembered members |
 //! | `writes` | commands on state, durability, entries and events off the wire |
@@ -17,6 +18,7 @@
 //! | `view` | what readers may see |
 
 mod detector;
+mod flags;
 mod joining;
 mod members;
 mod packets;
@@ -56,11 +58,13 @@ use crate::membership::known::Known;
 use crate::membership::record::{Precedence, Standing, record_checksum};
 use crate::membership::table::{ME, Slot, Table};
 use crate::state::disk::{self, Reserved};
+use crate::state::flag;
 use crate::state::store::Store;
 
-pub use view::{Contact, EntryView, Evidence, Holding, Level, View};
+pub use view::{Contact, EntryView, Evidence, FlagView, Holding, Level, View};
 
 use detector::Pulse;
+use flags::Flags;
 use joining::Joins;
 use receipts::Receipts;
 use sessions::{Asked, Sessions};
@@ -133,6 +137,7 @@ pub struct Node {
     clock: HybridClock,
     store: Store,
     events: EventLog,
+    flags: Flags,
     writes: Writes,
     members_mismatch: Mismatch,
     state_mismatch: Mismatch,
@@ -221,6 +226,7 @@ impl Node {
             housekeeping: now.mono + housekeeping_interval(&config),
             clock: clock_after(&config, &store, now),
             events: EventLog::new(key, config.event_window, config.events_per_origin),
+            flags: Flags::new(),
             writes: Writes::new(reserved, &store, identity.id),
             members_mismatch: Mismatch::default(),
             state_mismatch: Mismatch::default(),
@@ -237,6 +243,7 @@ impl Node {
             facts,
             store,
         };
+        node.recover_flags();
         node.remember(disk.members, recovered.members.as_deref(), now.mono);
         Ok(node)
     }
@@ -303,6 +310,14 @@ impl Node {
         let result = match command {
             Command::Join { addrs, retry } => return self.join(Some(id), addrs, retry, now, out),
             Command::Leave => return self.leave(id, now, out),
+            Command::Write { keyspace, .. } | Command::Update { keyspace, .. }
+                if keyspace == flag::KEYSPACE =>
+            {
+                Err(CommandError::Reserved { keyspace: flag::KEYSPACE })
+            }
+            Command::Flag { name, change } => {
+                return self.change_flag(id, name, change, now, out);
+            }
             Command::Write { keyspace, writes } => {
                 return self.write(id, keyspace, writes, now, out);
             }
@@ -380,6 +395,8 @@ impl Node {
         self.run_sessions(now, out);
         self.run_receipts(now, out);
         self.retry_disk(now, out);
+        self.run_flags(now, out);
+        self.retry_disk(now.mono, out);
         if self.housekeeping <= now.mono {
             self.housekeeping = now.mono + housekeeping_interval(&self.config);
             self.events.expire(now.mono);
@@ -409,6 +426,7 @@ impl Node {
                     .min(self.joins.next_deadline())
                     .min(self.sessions.next_deadline())
                     .min(self.receipts.next_deadline())
+                    .min(self.flags.next_deadline())
                     .min(self.writes.retry_at)
                     .min(self.housekeeping)
             }
@@ -499,6 +517,12 @@ fn housekeeping_interval(config: &Config) -> Duration {
     fastest.clamp(Duration::from_millis(100), Duration::from_secs(30))
 }
 
+/// Names what the node does by itself: nobody waits for an answer.
+const OWN: CommandId = CommandId(u64::MAX);
+
 fn reply(out: &mut Outbox, command: CommandId, result: Result<Reply, CommandError>) {
+    if command == OWN {
+        return;
+    }
     out.items.push(Output::Reply { command, result });
 }

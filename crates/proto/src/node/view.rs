@@ -17,6 +17,7 @@ use crate::membership::facts::Facts;
 use crate::membership::record::Standing;
 use crate::membership::table::{ME, Slot};
 use crate::state::crdt::Merged;
+use crate::state::flag::{self, Flag};
 use crate::state::store::{Kept, STAGED_MAX};
 
 /// Read-only access for HTTP, metrics and tests.
@@ -39,6 +40,27 @@ pub struct EntryView {
     pub applied_index: u64,
     /// Position of the key's first appearance here.
     pub created_index: u64,
+}
+
+/// A flag as this node sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FlagView {
+    pub name: String,
+    pub flag: Flag,
+    /// Whether this node is among those that have the staged value now.
+    pub staged_here: bool,
+    pub dot: Dot,
+    pub stamp: Hlc,
+}
+
+impl FlagView {
+    /// The value that counts for this node.
+    pub fn value(&self) -> &Arc<str> {
+        match &self.flag.document.stage {
+            Some(stage) if self.staged_here => &stage.value,
+            _ => &self.flag.document.value,
+        }
+    }
 }
 
 /// Why a member is doubted or gone.
@@ -192,6 +214,19 @@ impl<'a> View<'a> {
         self.node.store.with_prefix(keyspace, prefix).filter(live).map(entry_view)
     }
 
+    pub fn flag(&self, name: &str) -> Option<FlagView> {
+        let (flag, staged_here) = self.node.flag(name.as_bytes())?;
+        let entry = &self.node.store.find(flag::KEYSPACE, name.as_bytes())?.entry;
+        let (dot, stamp) = (entry.dot, entry.stamp);
+        Some(FlagView { name: name.to_owned(), flag, staged_here, dot, stamp })
+    }
+
+    /// All flags, by name.
+    pub fn flags(&self) -> Vec<FlagView> {
+        let keys = self.node.store.with_prefix(flag::KEYSPACE, b"");
+        keys.filter_map(|kept| self.flag(std::str::from_utf8(&kept.entry.key).ok()?)).collect()
+    }
+
     pub fn keyspaces(&self) -> Vec<Arc<str>> {
         self.node.store.keyspaces().cloned().collect()
     }
@@ -282,6 +317,8 @@ impl<'a> View<'a> {
             ("writers", node.store.vector().len(), limits::VECTOR_ORIGINS_MAX),
             ("staged entries", node.store.staged(), STAGED_MAX),
             ("writes under way", node.writes.under_way(), limits::PENDING_WRITES_MAX),
+            ("flags told", node.flags.counts().0, limits::FLAGS_MAX),
+            ("stages watched", node.flags.counts().1, limits::STAGES_WATCHED_MAX),
             ("event senders", node.events.origins(), limits::EVENT_ORIGINS_MAX),
             ("events waiting", waiting, 9 * limits::EVENTS_WAITING_MAX),
             ("events kept", kept, limits::EVENTS_KEPT_MAX),

@@ -25,6 +25,7 @@ use crate::membership::table::ME;
 use crate::state::crdt::Merged;
 use crate::state::disk::{self, Change, Reserved};
 use crate::state::entry::{Entry, Superseded};
+use crate::state::flag;
 use crate::state::store::{Applied, EntrySlot, Store};
 
 /// What waits for the disk, and what was promised to it.
@@ -86,6 +87,11 @@ impl Writes {
         }
     }
 
+    /// The number of the next own write.
+    pub(super) fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
     pub(super) fn under_way(&self) -> usize {
         self.pending.len()
     }
@@ -145,7 +151,7 @@ impl Node {
     }
 
     /// What an operation builds on: own writes on their way to the disk included.
-    fn value_to_update(
+    pub(super) fn value_to_update(
         &self,
         keyspace: &str,
         key: &[u8],
@@ -397,7 +403,11 @@ impl Node {
             dot: entry.dot,
             stamp: entry.stamp,
         };
+        let is_flag = *entry.keyspace == *flag::KEYSPACE;
         self.emit_event(event, out);
+        if is_flag {
+            self.flag_changed(slot, out);
+        }
         if via != Via::Joining {
             self.tell(Topic::State, u64::from(slot), now.mono);
         }

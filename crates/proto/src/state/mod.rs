@@ -5,4 +5,5 @@ pub mod crdt;
 pub mod disk;
 pub mod entry;
 pub mod fields;
+pub mod flag;
 pub mod store;

@@ -30,7 +30,7 @@ impl Births {
             Event::Member { member, .. } => ("member", member.id),
             Event::User(event) => ("event", event.origin),
             Event::Key { dot: Dot { origin, .. }, .. } => ("write", *origin),
-            Event::Alarm(_) => return None,
+            Event::Flag { .. } | Event::Alarm(_) => return None,
         };
         match self.clusters.get(&id) {
             Some(its) if its == cluster => None,

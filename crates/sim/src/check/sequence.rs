@@ -61,7 +61,7 @@ impl Sequence {
                     format!("rule 7: event #{} of {} came twice or late", event.seq, event.from)
                 })
             }
-            Event::Alarm(_) => None,
+            Event::Flag { .. } | Event::Alarm(_) => None,
         }
     }
 
