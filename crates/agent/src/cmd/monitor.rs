@@ -47,7 +47,7 @@ fn tell(event: &Value) -> String {
             }
         }
         "flag" => match event["value"].as_str() {
-            Some(value) => format!("flag     {} = {}", text("name"), super::plain(value)),
+            Some(value) => format!("flag     {} = {}", text("name"), plain(value)),
             None => format!("flag     {} deleted", text("name")),
         },
         "alarm" => format!("alarm    {}", text("text")),

@@ -160,13 +160,14 @@ fn text_of(value: &Value, kind: ValueType) -> Result<String, Fault> {
 fn record(view: &FlagView) -> Value {
     let document = &view.flag.document;
     let shown = |text: &str| typed(text, document.kind);
+    let stops: Vec<&str> = view.flag.stops.iter().map(|reason| &**reason).collect();
     let stage = document.stage.as_ref().map(|stage| {
         json!({
             "value": shown(&stage.value),
             "percent": f64::from(stage.share.basis_points) / 100.0,
             "zone": stage.share.zone,
             "here": view.staged_here,
-            "stopped": (!view.flag.stops.is_empty()).then_some(&view.flag.stops),
+            "stopped": (!stops.is_empty()).then_some(&stops),
         })
     });
     json!({
