@@ -84,7 +84,7 @@ pub(super) async fn stage(
         return Err(Fault::bad(format!("percent {percent}: expected 0.01 to 100")));
     }
     let held = app.node.flags().get(&name).await?.map(|flag| flag.flag.document.kind);
-    let value = text_of(&asked.value, held.unwrap_or(ValueType::Text))?;
+    let value = text_of(&asked.value, held.unwrap_or_else(|| natural(&asked.value)))?;
     let share = Share { basis_points: basis_points as u16, zone: asked.zone };
     change(&app, name, FlagChange::Stage { value, share }).await
 }

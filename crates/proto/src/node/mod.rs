@@ -394,9 +394,8 @@ impl Node {
         self.run_joins(now, out);
         self.run_sessions(now, out);
         self.run_receipts(now, out);
-        self.retry_disk(now, out);
         self.run_flags(now, out);
-        self.retry_disk(now.mono, out);
+        self.retry_disk(now, out);
         if self.housekeeping <= now.mono {
             self.housekeeping = now.mono + housekeeping_interval(&self.config);
             self.events.expire(now.mono);
