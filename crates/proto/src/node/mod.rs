@@ -186,11 +186,8 @@ impl Node {
         let key = HashKey::for_cluster(&config.cluster);
         let mut store = Store::new(key, config.durable);
         let disk = disk::recover(&recovered.pairs, &mut store, &key, now);
-        // Numbers of an earlier life that cannot be read could be used again: only a new identity
-        // is safe (rule 7).
-        let numbers_lost = identity.replaces.is_none()
-            && !recovered.pairs.is_empty()
-            && (disk.reserved.is_none() || store.has_unknown_writes_of(identity.id));
+        let was_here = identity.replaces.is_none() && !recovered.pairs.is_empty();
+        let numbers_lost = was_here && are_numbers_lost(disk.reserved, &store, identity.id);
         let reserved = disk.reserved.unwrap_or_default();
         let incarnation = reserved.incarnation + 1;
         let (own, precedence) = own_record(&key, &identity, incarnation, now)?;
@@ -485,6 +482,12 @@ impl Node {
     fn me(&self) -> &Arc<Facts> {
         self.table.facts(ME)
     }
+}
+
+/// Numbers of an earlier life that cannot be read could be used again: only a new identity is safe
+/// (rule 7).
+fn are_numbers_lost(reserved: Option<Reserved>, store: &Store, id: NodeId) -> bool {
+    reserved.is_none() || store.has_unknown_writes_of(id)
 }
 
 fn own_record(
