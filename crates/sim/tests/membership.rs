@@ -457,6 +457,59 @@ fn an_absurd_incarnation_is_refused() {
     assert!(world.up().all(|h| world.view(h).member_by_id(facts.id).unwrap().incarnation < 100));
 }
 
+/// What a member says about itself far above what it said before is refused by whoever knows it,
+/// whoever carries it: all stay equal.
+#[test]
+fn an_owner_that_jumps_is_refused_by_all_alike() {
+    let mut world = World::converged(47, recorded(), 6, &Config::lan());
+    world.run_for(secs(5));
+    for to in [3, 4] {
+        state_itself(&mut world, 2, to, 1 << 40);
+    }
+    world.run_for(secs(10));
+    assert!(world.node(3).stats().record_incarnation_jump >= 1);
+    assert!(world.all_see_alive(6), "{:?}", counts(&world));
+    let before = member_sessions(&world);
+    world.run_for(secs(60));
+    assert_eq!(member_sessions(&world) - before, 0, "no difference is left to reconcile");
+    settle(&mut world, secs(1));
+}
+
+/// Who never heard of the member takes its word. That difference lasts, but costs little.
+#[test]
+fn an_incarnation_in_dispute_opens_few_sessions() {
+    let mut world = World::converged(48, recorded(), 12, &Config::lan());
+    world.run_for(secs(5));
+    let newcomer = world.add_node("newcomer", Config::lan());
+    state_itself(&mut world, 2, newcomer, 1 << 40);
+    world.join(newcomer, &[0]);
+    world.run_for(secs(30));
+    assert!(world.all_see_alive(13), "{:?}", counts(&world));
+    let id = world.id(2);
+    assert_eq!(world.view(newcomer).member_by_id(id).unwrap().incarnation, 1 << 40);
+    let before = member_sessions(&world);
+    world.run_for(secs(300));
+    let sessions = member_sessions(&world) - before;
+    println!("{sessions} member sessions of 13 nodes in 300 s");
+    assert!((1..=200).contains(&sessions), "{sessions}");
+}
+
+fn member_sessions(world: &World) -> u64 {
+    world.up().map(|h| world.node(h).stats().member_sessions).sum()
+}
+
+/// A packet of `host` that puts its own record at this incarnation.
+fn state_itself(world: &mut World, host: usize, to: usize, incarnation: u64) {
+    let (key, facts) = (HashKey::for_cluster("tidings"), world.facts_at_start(host).clone());
+    let sum = record_checksum(&key, facts.id, incarnation, &facts.bytes);
+    let mut bytes = Vec::new();
+    let start = begin(&mut bytes, &key, facts.id);
+    let precedence = Precedence::new(incarnation, Standing::Alive, sum);
+    put_record(&mut bytes, facts.id, precedence, &facts.bytes, &Accusers::default());
+    seal(&mut bytes, start, &key);
+    world.inject(to, host, &bytes);
+}
+
 /// All join one seed at once: everybody knows everybody, with no straggler.
 #[test]
 fn four_hundred_join_one_seed_at_once() {

@@ -17,6 +17,7 @@ const SEEDS_THAT_FAILED: &[(u32, &[u64], &str)] = &[
     (1, &[1285], "a former life listed by one node, retired by the others"),
     (1, &[3655, 7924], "a durable node forgot its seeds while it started"),
     (2, &[556], "a verdict at a higher incarnation, met in a session, was ignored"),
+    (2, &[1880], "six accusers were needed and never doubted at one time"),
     (2, &[12841], "a write was stamped below an own one that waited for the disk"),
 ];
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::packets::{Spent, Via};
+use super::verdicts::INCARNATION_JUMP;
 use super::{Node, Phase, Seed, reply};
 use crate::base::clocks::Hlc;
 use crate::base::id::NodeId;
@@ -110,12 +111,19 @@ impl Node {
     ) {
         let precedence = record.precedence();
         if precedence <= self.table.precedence(slot) {
+            let far_below = record.incarnation.saturating_add(INCARNATION_JUMP);
+            if via == Via::Session && self.table.incarnation(slot) > far_below {
+                self.sessions.disputed(now.mono);
+            }
             self.stats.rumours_stale += 1;
             return;
         }
-        let from_owner = via == Via::Rumour(record.id);
-        if !from_owner && self.jumps(slot, record.incarnation, now.mono) {
+        // From the owner too: what one node took because of who carried it, the others would refuse.
+        if self.jumps(slot, record.incarnation, now.mono) {
             self.stats.record_incarnation_jump += 1;
+            if via == Via::Session {
+                self.sessions.disputed(now.mono);
+            }
             let (from, to) = (self.table.incarnation(slot), record.incarnation);
             let alarm = Alarm::IncarnationJump { id: record.id, from, to };
             return self.alarm(alarm, now.mono, out);

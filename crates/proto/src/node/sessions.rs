@@ -30,6 +30,9 @@ use crate::wire::packet;
 pub(super) const FETCHES_MAX: usize = 16;
 /// Pages of one session. More: it is broken off and resumed by the next.
 const PAGES_MAX: u32 = 10_000;
+/// While an incarnation is in dispute, sessions about members wait so many times longer.
+const DISPUTE_WAITS: u32 = 60;
+const DISPUTE_LASTS: Duration = Duration::from_secs(120);
 
 /// A request of ours and what to do with its answer.
 #[derive(Debug)]
@@ -89,6 +92,8 @@ pub(super) struct Sessions {
     /// Not again before: a session takes as long as news to show in fingerprints.
     members_after: Time,
     state_after: Time,
+    /// Until then a member's incarnation is in dispute, which no session settles.
+    disputed_until: Time,
     /// A peer's vector that we did not cover, to be looked at again when news had time to arrive.
     gap: Option<Gap>,
     /// Where in each peer's apply order we have been: (its life, position).
@@ -113,6 +118,7 @@ impl Default for Sessions {
             active: 0,
             members_after: Time::ZERO,
             state_after: Time::ZERO,
+            disputed_until: Time::ZERO,
             gap: None,
             cursors: BTreeMap::new(),
             fetching: BTreeSet::new(),
@@ -122,6 +128,12 @@ impl Default for Sessions {
 }
 
 impl Sessions {
+    /// A session met a member at an incarnation that one side refuses as a jump: fingerprints differ
+    /// for as long as it lives, so sessions become rare. Packets alone can not bring this about.
+    pub(super) fn disputed(&mut self, now: Time) {
+        self.disputed_until = now + DISPUTE_LASTS;
+    }
+
     pub(super) fn fetching(&self) -> usize {
         self.fetching.len()
     }
@@ -220,7 +232,8 @@ impl Node {
         if self.sessions.active >= self.config.sessions_max {
             return;
         }
-        self.sessions.members_after = now + self.spread_time();
+        let rarer = if now < self.sessions.disputed_until { DISPUTE_WAITS } else { 1 };
+        self.sessions.members_after = now + self.spread_time() * rarer;
         self.members_mismatch.session_opened(now);
         self.stats.member_sessions += 1;
         let prints = self.table.bucket_prints(buckets_for(self.table.size()));

@@ -26,9 +26,14 @@ pub(super) struct CaseFile {
     pub outcome: &'static str,
 }
 
+/// How a suspicion ended that ran out without enough accusers: a peer with an equal fingerprint
+/// counts the member as alive, or this node itself never accused it.
+const VOUCHED: &str = "vouched for";
+const NOT_CONFIRMED: &str = "not confirmed";
+
 /// An owner's incarnation may rise by this much at once and so much more per second since it was
 /// last seen to change; more is no honest node's doing (F2).
-const INCARNATION_JUMP: u64 = 1 << 20;
+pub(super) const INCARNATION_JUMP: u64 = 1 << 20;
 
 impl Node {
     /// This node's own observation.
@@ -115,10 +120,11 @@ impl Node {
     }
 
     fn open_suspicion(&mut self, slot: Slot, incarnation: u64, now: Now, out: &mut Outbox) -> bool {
+        let accusers = self.earlier_accusers(slot, incarnation, now.mono);
         let suspicion = Suspicion {
             incarnation,
             started: now.mono,
-            accusers: Accusers::default(),
+            accusers: accusers.clone(),
             refused: None,
             not_before: Time::ZERO,
             attempt: 0,
@@ -130,9 +136,24 @@ impl Node {
         }
         self.stats.suspicions += 1;
         self.table.set_suspect(slot, true);
-        self.file_case(self.table.id(slot), incarnation, Accusers::default(), now.mono, "open");
+        self.file_case(self.table.id(slot), incarnation, accusers, now.mono, "open");
         self.member_event(MemberChange::Suspect, slot, out);
         true
+    }
+
+    /// Who accused this member in a suspicion that ran out a moment ago without enough of them. They
+    /// still count: the member gave no sign since, and peers vouched for it that doubt it themselves.
+    fn earlier_accusers(&self, slot: Slot, incarnation: u64, now: Time) -> Accusers {
+        let case = self.cases.get(&self.table.id(slot));
+        let kept = case.filter(|c| {
+            let decided = c.decided.unwrap_or(Time::ZERO);
+            let heard = self.table.last_heard(slot).is_some_and(|heard| heard > c.first_accused);
+            c.incarnation == incarnation
+                && [VOUCHED, NOT_CONFIRMED].contains(&c.outcome)
+                && now.since(decided) <= self.terms().max
+                && !heard
+        });
+        kept.map_or_else(Accusers::default, |c| c.accusers.clone())
     }
 
     /// Suspicion solicits evidence: some witnesses, drawn by a hash, probe the suspect at once.
@@ -162,7 +183,7 @@ impl Node {
         let Some(slot) = self.table.find(id) else { return };
         self.alive(slot, now.mono);
         if self.table.is_unconfirmed(slot) {
-            self.undo_unconfirmed(slot, now.mono, out);
+            self.undo_unconfirmed(slot, "answered", now.mono, out);
         }
         if self.suspicions.get(slot).is_some_and(|s| s.started <= sent) {
             self.end_suspicion(slot, "answered", now.mono, out);
@@ -175,7 +196,7 @@ impl Node {
         if let Some(slot) = self.table.find(sender) {
             self.table.heard(slot, now.mono);
             if self.table.is_unconfirmed(slot) {
-                self.undo_unconfirmed(slot, now.mono, out);
+                self.undo_unconfirmed(slot, "answered", now.mono, out);
             }
         }
     }
@@ -188,13 +209,13 @@ impl Node {
         let mine: Vec<Slot> =
             self.table.lost().iter().copied().filter(|&s| self.table.is_unconfirmed(s)).collect();
         for slot in mine {
-            self.undo_unconfirmed(slot, now.mono, out);
+            self.undo_unconfirmed(slot, VOUCHED, now.mono, out);
         }
     }
 
-    fn undo_unconfirmed(&mut self, slot: Slot, now: Time, out: &mut Outbox) {
+    fn undo_unconfirmed(&mut self, slot: Slot, outcome: &'static str, now: Time, out: &mut Outbox) {
         self.table.set_unconfirmed(slot, false, now, &mut self.rng_probe);
-        self.close_case(slot, "answered", now);
+        self.close_case(slot, outcome, now);
         self.member_event(MemberChange::Join, slot, out);
         self.look_again(now);
     }
@@ -261,7 +282,7 @@ impl Node {
             self.member_event(MemberChange::Failed, slot, out);
             self.retire_outlived(slot, now, out);
         } else {
-            self.end_suspicion(slot, "not confirmed", now.mono, out);
+            self.end_suspicion(slot, NOT_CONFIRMED, now.mono, out);
         }
     }
 
