@@ -411,11 +411,17 @@ fn read_item(r: &mut Reader<'_>) -> Decoded<Item> {
         return Err(DecodeError::Invalid("range"));
     }
     let (mask, ways) = (r.u16("children")?, span.children().count());
-    if mask == 0 {
-        // An empty range is an empty leaf; this would be memory for nothing.
+    // An empty range is an empty leaf; this would be memory for nothing. Nor is there a bit without
+    // a child, or a child that is told and empty.
+    if mask == 0 || u32::from(mask) >> ways != 0 {
         return Err(DecodeError::Invalid("children"));
     }
-    let child = |at| if mask >> at & 1 == 1 { r.u64("child") } else { Ok(0) };
+    let child = |at| match mask >> at & 1 {
+        0 => Ok(0),
+        _ => r
+            .u64("child")
+            .and_then(|c| if c == 0 { Err(DecodeError::Invalid("child")) } else { Ok(c) }),
+    };
     Ok(Item::Inner { span, children: (0..ways).map(child).collect::<Decoded<_>>()? })
 }
 

@@ -72,8 +72,8 @@ pub struct Evidence {
     pub accusers: Vec<(String, &'static str)>,
     pub first_accused: Time,
     pub decided: Option<Time>,
-    /// What ended it: "verdict", "told", "refuted", "answered", "unconfirmed", "not confirmed",
-    /// or "open".
+    /// What ended it: "verdict", "told", "refuted", "answered", "unconfirmed", "vouched for",
+    /// "not confirmed", or "open".
     pub outcome: &'static str,
 }
 
