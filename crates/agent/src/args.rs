@@ -176,8 +176,26 @@ pub(crate) enum Kv {
         /// Read the value from a file.
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
+        /// The key ends by itself after so long, such as 30s.
+        #[arg(long, value_name = "TIME")]
+        ttl: Option<String>,
         #[arg(long, default_value = "kv", value_name = "NAME")]
         keyspace: String,
+    },
+    /// Hold a key until interrupted: renewed while this runs, deleted at the end. It is not a lock.
+    Lease {
+        key: OsString,
+        value: OsString,
+        /// How long the key lives without this command, such as 30s.
+        #[arg(long, value_name = "TIME", default_value = "30s")]
+        ttl: String,
+        #[arg(long, default_value = "kv", value_name = "NAME")]
+        keyspace: String,
+    },
+    /// List the writes that the agent gave up for concurrent ones, oldest first.
+    Conflicts {
+        #[command(flatten)]
+        json: Json,
     },
     /// Change a value that merges: a counter, set, flag, register, bound or map. Prints nothing.
     Update {

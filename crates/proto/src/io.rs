@@ -119,6 +119,8 @@ pub enum Command {
     SetTags { set: Vec<(String, String)>, unset: Vec<String> },
     /// Write keys of one keyspace as one atomic group; `None` deletes.
     Write { keyspace: String, writes: Vec<(Vec<u8>, Option<Vec<u8>>)> },
+    /// Write keys that end by themselves, each replica counting from when it learnt them.
+    WriteFor { keyspace: String, writes: Vec<(Vec<u8>, Option<Vec<u8>>)>, lifetime: Duration },
     /// Do something to a value that merges; `kind` is what the key holds from its first write on.
     Update { keyspace: String, key: Vec<u8>, kind: Kind, operation: Operation },
     /// Change a flag: a typed setting of the whole cluster.
@@ -308,6 +310,9 @@ pub enum CommandError {
     TooManyWrites {
         writes: usize,
     },
+    Lifetime {
+        lifetime: Duration,
+    },
     FactsLength {
         bytes: usize,
     },
@@ -414,6 +419,10 @@ impl fmt::Display for CommandError {
             ),
             CommandError::TooManyWrites { writes } => {
                 write!(f, "{writes} writes in one group: expected 1 to {WRITES_PER_COMMAND_MAX}")
+            }
+            CommandError::Lifetime { lifetime } => {
+                let days = LIFETIME_MS_MAX / 86_400_000;
+                write!(f, "lifetime {lifetime:?}: expected 1ms to {days} days")
             }
             CommandError::FactsLength { bytes } => write!(
                 f,
@@ -536,7 +545,23 @@ pub enum Event {
         kind: Option<ValueType>,
         value: Option<Arc<str>>,
     },
+    /// Last-writer-wins gave up a write that the writer of the other had not seen.
+    Conflict(Arc<Conflict>),
     Alarm(Alarm),
+}
+
+/// A write that was given up for a concurrent one. It is told where the two first met.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conflict {
+    pub keyspace: Arc<str>,
+    pub key: Arc<[u8]>,
+    pub kept: (Dot, Hlc),
+    pub discarded: (Dot, Hlc),
+    /// What was discarded, up to [`CONFLICT_VALUE_BYTES_MAX`](crate::limits::CONFLICT_VALUE_BYTES_MAX);
+    /// `None`: it was a delete.
+    pub value: Option<Arc<[u8]>>,
+    /// Bytes of the whole value.
+    pub value_len: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -724,7 +749,7 @@ counters! {
     rumours_member_sent, rumours_state_sent, rumours_event_sent, rumours_stale,
     gossip_packets_sent,
     /// State.
-    writes, writes_refused, entries_applied, entries_stale, conflicts_discarded, state_faults,
+    writes, writes_refused, entries_applied, entries_stale, entries_ended, conflicts_discarded, state_faults,
     clock_alarms, disk_failures,
     /// User events.
     events_sent, events_delivered, events_duplicate, events_expired,

@@ -95,3 +95,7 @@ pub const FLAG_REASON_BYTES_MAX: usize = 256;
 pub const FLAGS_MAX: usize = 10_000;
 /// Stages under way that this node would stop by itself. More: it leaves further ones to others.
 pub const STAGES_WATCHED_MAX: usize = 256;
+/// Writes lost to concurrent ones that a node remembers to show. More: the oldest is forgotten.
+pub const CONFLICTS_MAX: usize = 1024;
+/// What is kept of the value of such a write. Longer: cut, with its length told.
+pub const CONFLICT_VALUE_BYTES_MAX: usize = 4096;

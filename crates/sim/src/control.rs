@@ -49,6 +49,18 @@ impl World {
         self.write(host, key, Some(value))
     }
 
+    /// Sets a key that ends by itself.
+    pub fn set_for(
+        &mut self,
+        host: usize,
+        key: &str,
+        value: &str,
+        lifetime: Duration,
+    ) -> CommandId {
+        let (keyspace, writes) = ("kv".to_owned(), vec![(key.into(), Some(value.into()))]);
+        self.command(host, Command::WriteFor { keyspace, writes, lifetime })
+    }
+
     pub fn delete(&mut self, host: usize, key: impl AsRef<[u8]>) -> CommandId {
         self.write(host, key, None::<&[u8]>)
     }

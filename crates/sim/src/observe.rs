@@ -59,6 +59,7 @@ pub struct Counts {
     pub false_failed: u64,
     pub user: u64,
     pub keys: u64,
+    pub conflicts: u64,
     pub alarms: u64,
 }
 
@@ -154,6 +155,7 @@ impl Observed {
             }
             // Its key was counted.
             Event::Flag { .. } => {}
+            Event::Conflict(_) => self.counts.conflicts += 1,
             Event::Alarm(_) => self.counts.alarms += 1,
         }
     }

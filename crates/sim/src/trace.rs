@@ -142,6 +142,11 @@ impl Trace {
                 self.hasher.write(name.as_bytes());
                 self.hasher.write(value.as_deref().unwrap_or_default().as_bytes());
             }
+            Event::Conflict(lost) => {
+                self.number(21, lost.discarded.1.0);
+                self.hasher.write(&lost.key);
+                self.hasher.write_u64(lost.discarded.0.seq);
+            }
             Event::Alarm(alarm) => {
                 self.hasher.write_u8(19);
                 self.hasher.write(format!("{alarm:?}").as_bytes());
@@ -193,6 +198,10 @@ pub fn describe_event(event: &Event) -> String {
         },
         Event::Flag { name, value: Some(value), .. } => write!(line, "flag {name} = {value}"),
         Event::Flag { name, value: None, .. } => write!(line, "flag {name} deleted"),
+        Event::Conflict(lost) => {
+            let value = lost.value.as_ref().map_or("a delete".to_owned(), |v| show(v));
+            write!(line, "conflict {}/{} lost {value}", lost.keyspace, show(&lost.key))
+        }
         Event::Alarm(alarm) => write!(line, "alarm {alarm:?}"),
     };
     written.expect("writing to a string succeeds");

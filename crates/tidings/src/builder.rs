@@ -164,6 +164,7 @@ impl Builder {
             indexes,
             ended,
             losses,
+            leaving: watch::Sender::new(false),
         });
         if let (Ok(Err(reason)), Some(path)) = (starting.await, self.data_dir) {
             node.stop().await;

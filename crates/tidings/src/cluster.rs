@@ -2,12 +2,14 @@
 //! tokens that name what was written.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tidings_proto::base::clocks::{Dot, Hlc};
 use tidings_proto::base::operation::{Kind, Operation};
-use tidings_proto::io::{Command, Member, Reply, Stats};
+use tidings_proto::io::{Command, Conflict, Member, Reply, Stats};
 use tidings_proto::node::EntryView;
 use tidings_proto::state::crdt::Merged;
 use tidings_proto::{NodeId, View};
@@ -19,6 +21,9 @@ use crate::errors::{Error, Stopped};
 use crate::flags::Flags;
 use crate::net::Losses;
 use crate::watch::{Indexes, Registry, Watch};
+
+/// A node that leaves waits so long for its leases to be given back.
+const LEASES_WAIT: Duration = Duration::from_secs(2);
 
 /// A running node of a cluster: a handle, cheap to clone. The node ends at [`Node::stop`] or when
 /// the last handle is gone, without a word to the cluster; [`Node::leave`] says goodbye first.
@@ -37,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) indexes: watch::Receiver<Indexes>,
     pub(crate) ended: watch::Receiver<Option<Ended>>,
     pub(crate) losses: Arc<Losses>,
+    /// Leases listen to it: true when the node says goodbye.
+    pub(crate) leaving: watch::Sender<bool>,
 }
 
 /// Packets that the sockets lost at this end, since the start.
@@ -138,7 +145,11 @@ impl Node {
     }
 
     /// Tells the cluster that this node leaves. It stops gossiping; [`Node::stop`] ends it.
+    /// Leases that it holds are given back first.
     pub async fn leave(&self) -> Result<(), Error> {
+        self.shared.leaving.send_replace(true);
+        // Whatever holds a lease back, the node leaves.
+        let _ = tokio::time::timeout(LEASES_WAIT, self.shared.leaving.closed()).await;
         self.command(Command::Leave).await.map(|_| ())
     }
 
@@ -150,6 +161,16 @@ impl Node {
     /// Replaces the list of seeds.
     pub async fn set_seeds(&self, addrs: Vec<SocketAddr>) -> Result<(), Error> {
         self.command(Command::SetSeeds { addrs }).await.map(|_| ())
+    }
+
+    /// Writes that this node gave up for concurrent ones, oldest first: the last 1,024. Each is told
+    /// to [`Node::watch`] as well, as [`Event::Conflict`](crate::Event::Conflict).
+    pub async fn conflicts(&self) -> Result<Vec<Arc<Conflict>>, Stopped> {
+        self.query(|view, _| view.conflicts().collect()).await
+    }
+
+    pub(crate) fn leaving(&self) -> watch::Receiver<bool> {
+        self.shared.leaving.subscribe()
     }
 
     /// Every change that this node sees, from a snapshot of the members on.
@@ -220,18 +241,54 @@ pub struct Token {
     pub stamp: Hlc,
 }
 
+/// A write that is about to happen.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is written before it is awaited"]
+pub struct Set {
+    space: Keyspace,
+    key: Vec<u8>,
+    value: Vec<u8>,
+    lifetime: Option<Duration>,
+}
+
+impl Set {
+    /// The key ends by itself after so long, 1 ms to 366 days: on each node counted from when it
+    /// learnt the key, so that no wall clock ends it early or keeps it.
+    pub fn ttl(mut self, lifetime: Duration) -> Set {
+        self.lifetime = Some(lifetime);
+        self
+    }
+}
+
+impl IntoFuture for Set {
+    type Output = Result<Token, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    /// Done when the write is safe on this node: on disk if it has a directory.
+    fn into_future(self) -> Self::IntoFuture {
+        let writes = vec![(self.key, Some(self.value))];
+        let keyspace = self.space.name.clone();
+        let command = match self.lifetime {
+            None => Command::Write { keyspace, writes },
+            Some(lifetime) => Command::WriteFor { keyspace, writes, lifetime },
+        };
+        Box::pin(async move { self.space.written(command).await })
+    }
+}
+
 impl Keyspace {
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Sets a key. Returns when the write is safe on this node: on disk if it has a directory.
-    pub async fn set(
-        &self,
-        key: impl AsRef<[u8]>,
-        value: impl AsRef<[u8]>,
-    ) -> Result<Token, Error> {
-        self.write(vec![(key.as_ref().to_vec(), Some(value.as_ref().to_vec()))]).await
+    /// Sets a key: `.await` it, with or without [`Set::ttl`] before.
+    pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Set {
+        let (key, value) = (key.as_ref().to_vec(), value.as_ref().to_vec());
+        Set { space: self.clone(), key, value, lifetime: None }
     }
 
     pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<Token, Error> {

@@ -480,7 +480,7 @@ impl Driver {
                 }
             }
             Event::User(_) => self.events_seen += 1,
-            Event::Key { .. } | Event::Flag { .. } => {}
+            Event::Key { .. } | Event::Flag { .. } | Event::Conflict(_) => {}
             Event::Alarm(alarm) => {
                 tracing::warn!("alarm: {alarm:?}");
                 if let Alarm::IdentityTaken { id } = alarm

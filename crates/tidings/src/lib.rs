@@ -19,6 +19,7 @@
 //! | module | decides |
 //! |---|---|
 //! | `cluster` | what a program sees: [`Node`], [`Keyspace`], [`Token`] |
+//! | `lease` | how long a key is held: [`Lease`] |
 //! | `builder` | how a node starts: [`Builder`] |
 //! | `flags` | settings of the whole cluster: [`Flags`] |
 //! | `seeds` | how names of seeds become addresses |
@@ -37,15 +38,17 @@ mod disk;
 mod driver;
 mod errors;
 mod flags;
+mod lease;
 mod net;
 mod seeds;
 mod timer;
 mod watch;
 
 pub use builder::Builder;
-pub use cluster::{IoFaults, Keyspace, Node, Token};
+pub use cluster::{IoFaults, Keyspace, Node, Set, Token};
 pub use errors::{DataDirFault, Error, StartError, Stopped};
 pub use flags::Flags;
+pub use lease::Lease;
 pub use watch::{Change, Indexes, Watch, What};
 
 pub use tidings_proto::base::clocks::{Dot, Hlc};
@@ -54,7 +57,8 @@ pub use tidings_proto::base::flag::{FlagChange, FlagRefused, Share, ValueType};
 pub use tidings_proto::base::operation::{Kind, Operation};
 pub use tidings_proto::config::ConfigError;
 pub use tidings_proto::io::{
-    Alarm, CommandError, Event, JoinFailure, Member, MemberChange, Stats, Status, UserEvent,
+    Alarm, CommandError, Conflict, Event, JoinFailure, Member, MemberChange, Stats, Status,
+    UserEvent,
 };
 pub use tidings_proto::node::{Contact, EntryView, Evidence, FlagView, Level};
 pub use tidings_proto::state::crdt::Merged;

@@ -281,6 +281,7 @@ fn weight(change: &Change) -> usize {
         What::Event(Event::Flag { name, value, .. }) => {
             name.len() + value.as_ref().map_or(0, |value| value.len())
         }
+        What::Event(Event::Conflict(lost)) => lost.value.as_ref().map_or(0, |value| value.len()),
         _ => 0,
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -12,21 +13,29 @@ use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use tidings_proto::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use tidings_sim::duration;
+use tokio::signal::unix::{SignalKind, signal};
 
-use super::{block_on, follow, print, print_json, print_line, read_json, read_some, read_stdin};
+use super::{
+    block_on, follow, print, print_json, print_line, read_json, read_some, read_stdin, table,
+};
 use crate::Failure;
 use crate::args::Kv;
 use crate::client::{Client, refused, segment, segment_of_bytes};
 
 pub(crate) fn run(agent: &Client, command: Kv) -> Result<(), Failure> {
     match &command {
-        Kv::Get { key, .. } | Kv::Put { key, .. } | Kv::Update { key, .. } => check_key(key)?,
+        Kv::Get { key, .. }
+        | Kv::Put { key, .. }
+        | Kv::Lease { key, .. }
+        | Kv::Update { key, .. } => check_key(key)?,
         Kv::Delete { key, recurse: false, .. } => check_key(key)?,
-        Kv::Delete { .. } | Kv::List { .. } | Kv::Watch { .. } => {}
+        Kv::Delete { .. } | Kv::List { .. } | Kv::Watch { .. } | Kv::Conflicts { .. } => {}
     }
     match command {
         Kv::Get { key, keyspace, json } => fetch(agent, &keyspace, &key, json),
-        Kv::Put { key, value, file, keyspace } => {
+        Kv::Put { key, value, file, ttl, keyspace } => {
+            let lifetime = ttl.as_deref().map(lifetime).transpose()?;
             let value = match (value, file) {
                 (_, Some(file)) => read_file(&file)?,
                 (Some(value), None) if value == "-" => read_stdin()?,
@@ -37,8 +46,14 @@ pub(crate) fn run(agent: &Client, command: Kv) -> Result<(), Failure> {
                 let text = format!("VALUE is too long: expected at most {VALUE_BYTES_MAX} bytes");
                 return Err(Failure::Misuse(text));
             }
-            block_on(agent.put(&path(&keyspace, &key), value)).map(|_| ())
+            let url = path(&keyspace, &key);
+            let url = lifetime.map_or(url.clone(), |it| format!("{url}?ttl={}", millis(it)));
+            block_on(agent.put(&url, value)).map(|_| ())
         }
+        Kv::Lease { key, value, ttl, keyspace } => {
+            block_on(hold(agent, &path(&keyspace, &key), value.into_vec(), lifetime(&ttl)?))
+        }
+        Kv::Conflicts { json } => list_conflicts(agent, json.json),
         Kv::Update { key, operation, with, field, keyspace } => {
             let asked = asked(&operation, with, field)?;
             let url = path(&keyspace, &key);
@@ -65,6 +80,23 @@ struct Entry {
     key: String,
     #[serde(rename = "KeyB64")]
     key_b64: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Conflict {
+    keyspace: String,
+    key: Option<String>,
+    #[serde(rename = "KeyB64")]
+    key_b64: Option<String>,
+    kept: Write,
+    discarded: Write,
+    value: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Write {
+    node: String,
+    seq: u64,
 }
 
 #[derive(Deserialize)]
@@ -108,6 +140,64 @@ fn asked(operation: &str, with: Option<String>, field: Option<String>) -> Result
         (_, with) => json!(with),
     };
     Ok(json!({ "do": operation, "with": with, "field": field }).to_string())
+}
+
+fn lifetime(text: &str) -> Result<Duration, Failure> {
+    let known = duration::parse(text).filter(|it| !it.is_zero());
+    known.ok_or_else(|| {
+        Failure::Misuse(format!("--ttl {text:?}: expected a duration of 1ms or more, such as 30s"))
+    })
+}
+
+fn millis(lifetime: Duration) -> String {
+    format!("{}ms", lifetime.as_millis())
+}
+
+/// Renews three times in a lifetime, so that two may fail.
+async fn hold(
+    agent: &Client,
+    url: &str,
+    value: Vec<u8>,
+    lifetime: Duration,
+) -> Result<(), Failure> {
+    let renewal = format!("{url}?ttl={}", millis(lifetime));
+    agent.put(&renewal, value.clone()).await?;
+    print_note("held until interrupted");
+    let mut ended = signal(SignalKind::terminate())
+        .map_err(|error| Failure::Failed(format!("signals: {error}")))?;
+    loop {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => break,
+            _ = ended.recv() => break,
+            () = tokio::time::sleep(lifetime / 3) => {}
+        }
+        match agent.put(&renewal, value.clone()).await {
+            Err(Failure::Failed(text)) => print_note(&format!("not renewed: {text}")),
+            renewed => renewed.map(|_| ())?,
+        }
+    }
+    agent.delete(url).await.map(|_| ())
+}
+
+fn list_conflicts(agent: &Client, json: bool) -> Result<(), Failure> {
+    let body = block_on(agent.get("/v1/tidings/conflicts"))?;
+    if json {
+        return print_json(&body);
+    }
+    let conflicts: Vec<Conflict> = read_json(&body)?;
+    let row = |lost: Conflict| {
+        let value = lost.value.map(|value| BASE64_STANDARD.decode(value).unwrap_or_default());
+        let name = |write: Write| format!("{}:{}", write.node, write.seq);
+        vec![
+            super::plain(&lost.keyspace),
+            shown(&key_bytes(lost.key, lost.key_b64)),
+            value.map_or("(delete)".to_owned(), |value| shown(&value).chars().take(40).collect()),
+            name(lost.discarded),
+            name(lost.kept),
+        ]
+    };
+    let rows: Vec<_> = conflicts.into_iter().map(row).collect();
+    print_line(&table(&["KEYSPACE", "KEY", "LOST", "WRITE", "LOST TO"], rows))
 }
 
 fn list(agent: &Client, keyspace: &str, prefix: &OsStr, json: bool) -> Result<(), Failure> {

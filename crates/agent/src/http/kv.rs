@@ -16,6 +16,8 @@ use serde::Serialize;
 use tidings::{EntryView, Token};
 use tidings_proto::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX, WRITES_PER_COMMAND_MAX};
 
+use tidings_sim::duration;
+
 use super::blocking::{self, News, Reading, Wait};
 use super::query::{Query, path_bytes};
 use super::{App, Fault, body_within, json, value};
@@ -149,6 +151,56 @@ pub(super) async fn native_update(
     let (kind, operation) = asked.operation(holds)?;
     let token = space.update(key, kind, operation).await?;
     json(&token_record(&[token]), query.pretty())
+}
+
+/// Writes that this node gave up for concurrent ones, oldest first.
+pub(super) async fn conflicts(
+    State(app): State<Arc<App>>,
+    query: Query,
+) -> Result<Response, Fault> {
+    let conflicts = app.node.conflicts().await?;
+    let records: Vec<_> = conflicts.iter().map(|lost| conflict_record(lost)).collect();
+    json(&records, query.pretty())
+}
+
+/// A write that was given up, and the one that stands.
+pub(super) fn conflict_record(lost: &tidings::Conflict) -> ConflictRecord<'_> {
+    let write = |(dot, stamp): (tidings::Dot, tidings::Hlc)| WriteRecord {
+        node: dot.origin.to_string(),
+        seq: dot.seq,
+        stamp: stamp.0,
+    };
+    let text = std::str::from_utf8(&lost.key).ok();
+    ConflictRecord {
+        keyspace: &lost.keyspace,
+        key: text,
+        key_b64: text.is_none().then(|| BASE64_STANDARD.encode(&lost.key)),
+        kept: write(lost.kept),
+        discarded: write(lost.discarded),
+        value: lost.value.as_ref().map(|value| BASE64_STANDARD.encode(value)),
+        value_bytes: lost.value_len,
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct ConflictRecord<'a> {
+    keyspace: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(rename = "KeyB64", skip_serializing_if = "Option::is_none")]
+    key_b64: Option<String>,
+    kept: WriteRecord,
+    discarded: WriteRecord,
+    /// What was given up, cut at 4,096 bytes; `null`: a delete.
+    value: Option<String>,
+    value_bytes: usize,
+}
+
+#[derive(Serialize)]
+struct WriteRecord {
+    node: String,
+    seq: u64,
+    stamp: u64,
 }
 
 /// The names of the keyspaces.
@@ -392,8 +444,17 @@ async fn write(
     if query.text("flags").is_some_and(|flags| flags != "0") {
         return Err(Fault::bad("flags: expected 0 (entries carry no flags)"));
     }
+    let lifetime = query.text("ttl").map(|text| {
+        let expected = || Fault::bad(format!("ttl {text:?}: expected a duration, such as 30s"));
+        duration::parse(&text).ok_or_else(expected)
+    });
+    let lifetime = lifetime.transpose()?;
     let value = body_within(body, VALUE_BYTES_MAX, "value").await?;
-    Ok(app.node.keyspace(keyspace).set(key, value).await?)
+    let set = app.node.keyspace(keyspace).set(key, value);
+    Ok(match lifetime {
+        None => set.await?,
+        Some(lifetime) => set.ttl(lifetime).await?,
+    })
 }
 
 async fn delete(

@@ -163,6 +163,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/tidings/flags/{name}/promote", put(flags::promote))
         .route("/v1/tidings/flags/{name}/rollback", put(flags::roll_back))
         .route("/v1/tidings/flags/{name}/alarm", put(flags::alarm))
+        .route("/v1/tidings/conflicts", get(kv::conflicts))
         .route("/v1/tidings/kv", get(kv::keyspaces))
         .route("/v1/tidings/kv/{keyspace}", native_kv())
         .route("/v1/tidings/kv/{keyspace}/", native_kv())
@@ -241,6 +242,7 @@ fn status_of(refused: &CommandError) -> StatusCode {
         CommandError::KeyLength { .. }
         | CommandError::Keyspace { .. }
         | CommandError::TooManyWrites { .. }
+        | CommandError::Lifetime { .. }
         | CommandError::FactsLength { .. }
         | CommandError::Tag { .. }
         | CommandError::Full { what: "tags", .. } => StatusCode::BAD_REQUEST,

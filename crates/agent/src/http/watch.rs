@@ -30,7 +30,7 @@ const WATCHERS_MAX: usize = 512;
 /// A comment keeps an idle stream alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-const TYPES: [&str; 5] = ["member", "event", "key", "flag", "alarm"];
+const TYPES: [&str; 6] = ["member", "event", "key", "flag", "conflict", "alarm"];
 
 pub(super) async fn watch(State(app): State<Arc<App>>, query: Query) -> Result<Response, Fault> {
     let types = match query.text("types").filter(|text| !text.is_empty()) {
@@ -134,6 +134,7 @@ enum Record<'a> {
         #[serde(rename = "value_type")]
         kind: Option<&'static str>,
     },
+    Conflict(super::kv::ConflictRecord<'a>),
     Alarm {
         alarm: &'static str,
         text: String,
@@ -172,6 +173,7 @@ fn record<'a>(event: &'a Event, types: &[&str]) -> Option<Record<'a>> {
         Event::User(_) => "event",
         Event::Key { .. } => "key",
         Event::Flag { .. } => "flag",
+        Event::Conflict(_) => "conflict",
         Event::Alarm(_) => "alarm",
     };
     if !types.contains(&kind) {
@@ -202,6 +204,7 @@ fn record<'a>(event: &'a Event, types: &[&str]) -> Option<Record<'a>> {
         Event::Flag { name, kind, value } => {
             Record::Flag { name, value: value.as_deref(), kind: kind.map(ValueType::as_str) }
         }
+        Event::Conflict(lost) => Record::Conflict(super::kv::conflict_record(lost)),
         Event::Alarm(alarm) => {
             let (alarm, text) = journal::describe(alarm);
             Record::Alarm { alarm, text }

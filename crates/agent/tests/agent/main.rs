@@ -6,6 +6,7 @@ mod cli;
 mod cluster;
 #[cfg(target_os = "linux")]
 mod disk;
+mod ending;
 mod flags;
 mod http;
 mod kill;

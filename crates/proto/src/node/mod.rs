@@ -50,8 +50,8 @@ use crate::dissemination::queue::RumourQueue;
 use crate::dissemination::rounds::Rounds;
 use crate::flow;
 use crate::io::{
-    Alarm, Command, CommandError, CommandId, Event, Input, Outbox, Output, Persist, Reply,
-    RequestId, Stats,
+    Alarm, Command, CommandError, CommandId, Conflict, Event, Input, Outbox, Output, Persist,
+    Reply, RequestId, Stats,
 };
 use crate::membership::facts::{FactStore, Facts};
 use crate::membership::known::Known;
@@ -139,6 +139,8 @@ pub struct Node {
     events: EventLog,
     flags: Flags,
     writes: Writes,
+    /// Writes given up of late, oldest first.
+    conflicts: VecDeque<Arc<Conflict>>,
     members_mismatch: Mismatch,
     state_mismatch: Mismatch,
     sessions: Sessions,
@@ -225,6 +227,7 @@ impl Node {
             events: EventLog::new(key, config.event_window, config.events_per_origin),
             flags: Flags::new(),
             writes: Writes::new(reserved, &store, identity.id),
+            conflicts: VecDeque::new(),
             members_mismatch: Mismatch::default(),
             state_mismatch: Mismatch::default(),
             sessions: Sessions::default(),
@@ -316,7 +319,10 @@ impl Node {
                 return self.change_flag(id, name, change, now, out);
             }
             Command::Write { keyspace, writes } => {
-                return self.write(id, keyspace, writes, now, out);
+                return self.write(id, keyspace, writes, None, now, out);
+            }
+            Command::WriteFor { keyspace, writes, lifetime } => {
+                return self.write(id, keyspace, writes, Some(lifetime), now, out);
             }
             Command::Update { keyspace, key, kind, operation } => {
                 return self.update(id, keyspace, key, kind, operation, now, out);
@@ -392,6 +398,7 @@ impl Node {
         self.run_sessions(now, out);
         self.run_receipts(now, out);
         self.run_flags(now, out);
+        self.run_endings(now, out);
         self.retry_disk(now, out);
         if self.housekeeping <= now.mono {
             self.housekeeping = now.mono + housekeeping_interval(&self.config);
@@ -424,6 +431,7 @@ impl Node {
                     .min(self.receipts.next_deadline())
                     .min(self.flags.next_deadline())
                     .min(self.writes.retry_at)
+                    .min(self.store.next_ending())
                     .min(self.housekeeping)
             }
         }

@@ -388,7 +388,8 @@ impl<'a, F: Fn(NodeId) -> Option<&'a Accusers>> RumourSources<'a, F> {
                 put_record(out, self.table.id(slot), self.table.precedence(slot), facts, accusers);
             }
             Topic::State => {
-                let entry = &self.store.kept(key as u32).entry;
+                let Some(kept) = self.store.get(key as u32) else { return Encoded::Gone };
+                let entry = &kept.entry;
                 let size = entry.value.as_ref().map_or(0, |v| v.len()) + entry.key.len();
                 let start = out.len();
                 if size <= RUMOUR_BYTES_MAX {

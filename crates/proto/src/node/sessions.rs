@@ -650,6 +650,7 @@ impl Node {
         }
         let mut won = Vec::new();
         let joined = self.store.join(&vectors.entries, groups, &mut |slot| won.push(slot));
+        self.tell_conflicts(out);
         for slot in won {
             self.entry_won(slot, Via::Session, now, out);
         }

@@ -11,7 +11,7 @@ use crate::base::id::NodeId;
 use crate::base::time::Time;
 use crate::config::{Config, Detector};
 use crate::dissemination::events::RECENT_MAX;
-use crate::io::{Member, UserEvent};
+use crate::io::{Conflict, Member, UserEvent};
 use crate::limits;
 use crate::membership::facts::Facts;
 use crate::membership::record::Standing;
@@ -36,6 +36,8 @@ pub struct EntryView {
     pub merged: Option<Arc<Merged>>,
     pub stamp: Hlc,
     pub dot: Dot,
+    /// When it ends by itself, on this node's monotonic clock.
+    pub ends: Option<Time>,
     /// Position in this node's apply order: rises with every change here.
     pub applied_index: u64,
     /// Position of the key's first appearance here.
@@ -231,6 +233,12 @@ impl<'a> View<'a> {
         self.node.store.keyspaces().cloned().collect()
     }
 
+    /// Writes that this node gave up for concurrent ones, oldest first; the last
+    /// [`CONFLICTS_MAX`](limits::CONFLICTS_MAX).
+    pub fn conflicts(&self) -> impl Iterator<Item = Arc<Conflict>> + 'a {
+        self.node.conflicts.iter().cloned()
+    }
+
     /// Live entries and deletes.
     pub fn entry_counts(&self) -> (usize, usize) {
         let (live, all) = self.node.store.counts();
@@ -315,6 +323,7 @@ impl<'a> View<'a> {
             ("entries", node.store.counts().1, limits::ENTRIES_MAX),
             ("keyspaces", node.store.keyspaces().count(), limits::KEYSPACES_MAX),
             ("writers", node.store.vector().len(), limits::VECTOR_ORIGINS_MAX),
+            ("conflicts", node.conflicts.len(), limits::CONFLICTS_MAX),
             ("staged entries", node.store.staged(), STAGED_MAX),
             ("writes under way", node.writes.under_way(), limits::PENDING_WRITES_MAX),
             ("flags told", node.flags.counts().0, limits::FLAGS_MAX),
@@ -352,6 +361,7 @@ fn entry_view(kept: &Kept) -> EntryView {
         merged: kept.entry.merged.clone(),
         stamp: kept.entry.stamp,
         dot: kept.entry.dot,
+        ends: kept.entry.ends(),
         applied_index: kept.applied,
         created_index: kept.created,
     }

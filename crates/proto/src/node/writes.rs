@@ -17,16 +17,20 @@ use crate::dissemination::queue::Topic;
 use crate::flow::DISK_RETRY;
 use crate::io::{Alarm, CommandError, CommandId, Event, Outbox, Reply, UserEvent};
 use crate::limits::{
-    ENTRIES_MAX, EVENT_NAME_BYTES_MAX, EVENT_PAYLOAD_BYTES_MAX, EVENTS_KEPT_MAX, KEY_BYTES_MAX,
-    KEYSPACE_BYTES_MAX, KEYSPACES_MAX, PENDING_WRITES_MAX, VALUE_BYTES_MAX, VECTOR_ORIGINS_MAX,
-    WRITES_PER_COMMAND_MAX,
+    CONFLICTS_MAX, ENTRIES_MAX, EVENT_NAME_BYTES_MAX, EVENT_PAYLOAD_BYTES_MAX, EVENTS_KEPT_MAX,
+    KEY_BYTES_MAX, KEYSPACE_BYTES_MAX, KEYSPACES_MAX, LIFETIME_MS_MAX, PENDING_WRITES_MAX,
+    VALUE_BYTES_MAX, VECTOR_ORIGINS_MAX, WRITES_PER_COMMAND_MAX,
 };
 use crate::membership::table::ME;
 use crate::state::crdt::Merged;
 use crate::state::disk::{self, Change, Reserved};
 use crate::state::entry::{Entry, Superseded};
+use crate::state::fields::Lifetime;
 use crate::state::flag;
 use crate::state::store::{Applied, EntrySlot, Store};
+
+/// Entries ended in one call.
+const ENDINGS_MAX: usize = 256;
 
 /// What waits for the disk, and what was promised to it.
 #[derive(Debug)]
@@ -109,14 +113,19 @@ impl Node {
         command: CommandId,
         keyspace: String,
         writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+        lifetime: Option<Duration>,
         now: Now,
         out: &mut Outbox,
     ) {
-        if let Err(error) = self.may_write(&keyspace, &writes) {
+        let may = may_last(lifetime).and_then(|()| self.may_write(&keyspace, &writes));
+        if let Err(error) = may {
             self.stats.writes_refused += 1;
             return reply(out, command, Err(error));
         }
-        let entries = self.number(&keyspace, writes, now.wall_ms);
+        let mut entries = self.number(&keyspace, writes, now.wall_ms);
+        for entry in entries.iter_mut().filter(|entry| entry.value.is_some()) {
+            entry.fields.set_lifetime(lifetime.map(|whole| Lifetime::from(now.mono, whole)));
+        }
         self.make_durable(command, entries, now, out);
     }
 
@@ -334,13 +343,12 @@ impl Node {
     fn publish(&mut self, command: CommandId, entries: Vec<Entry>, now: Now, out: &mut Outbox) {
         let dots = entries.iter().map(|e| e.dot).collect();
         let stamp = entries.first().map_or(Hlc(0), |e| e.stamp);
-        let conflicts = self.store.conflicts;
         for entry in entries {
             if let Applied::Won(slot) = self.store.apply_durable(entry) {
                 self.entry_won(slot, Via::Rumour(self.id), now, out);
             }
         }
-        self.stats.conflicts_discarded += self.store.conflicts - conflicts;
+        self.tell_conflicts(out);
         reply(out, command, Ok(Reply::Written { dots, stamp }));
     }
 
@@ -377,10 +385,9 @@ impl Node {
             let by = Duration::from_millis(entry.stamp.wall_ms().saturating_sub(now.wall_ms));
             self.alarm(Alarm::ClockAhead { by }, now.mono, out);
         }
-        let conflicts = self.store.conflicts;
         let mut won = Vec::new();
         let applied = self.store.receive(entry, force, &mut |slot| won.push(slot));
-        self.stats.conflicts_discarded += self.store.conflicts - conflicts;
+        self.tell_conflicts(out);
         match applied {
             Applied::Stale => self.stats.entries_stale += 1,
             Applied::Full => self.stats.entry_limit += 1,
@@ -394,6 +401,13 @@ impl Node {
     }
 
     pub(super) fn entry_won(&mut self, slot: EntrySlot, via: Via, now: Now, out: &mut Outbox) {
+        self.key_event(slot, out);
+        if via != Via::Joining {
+            self.tell(Topic::State, u64::from(slot), now.mono);
+        }
+    }
+
+    fn key_event(&mut self, slot: EntrySlot, out: &mut Outbox) {
         let entry = &self.store.kept(slot).entry;
         let event = Event::Key {
             keyspace: entry.keyspace.clone(),
@@ -408,8 +422,27 @@ impl Node {
         if is_flag {
             self.flag_changed(slot, out);
         }
-        if via != Via::Joining {
-            self.tell(Topic::State, u64::from(slot), now.mono);
+    }
+
+    /// Each write that was given up is counted, told and kept for a while.
+    pub(super) fn tell_conflicts(&mut self, out: &mut Outbox) {
+        for conflict in self.store.take_discarded() {
+            self.stats.conflicts_discarded += 1;
+            let conflict = Arc::new(conflict);
+            if self.conflicts.len() == CONFLICTS_MAX {
+                self.conflicts.pop_front();
+            }
+            self.conflicts.push_back(Arc::clone(&conflict));
+            self.emit_event(Event::Conflict(conflict), out);
+        }
+    }
+
+    /// Entries whose time is over; the rest in the next call, which is due at once.
+    pub(super) fn run_endings(&mut self, now: Now, out: &mut Outbox) {
+        for _ in 0..ENDINGS_MAX {
+            let Some(slot) = self.store.end_next(now.mono) else { return };
+            self.stats.entries_ended += 1;
+            self.key_event(slot, out);
         }
     }
 
@@ -618,6 +651,15 @@ impl Node {
         if !changes.is_empty() {
             self.persist(changes, out);
         }
+    }
+}
+
+fn may_last(lifetime: Option<Duration>) -> Result<(), CommandError> {
+    match lifetime {
+        Some(it) if !(1..=u128::from(LIFETIME_MS_MAX)).contains(&it.as_millis()) => {
+            Err(CommandError::Lifetime { lifetime: it })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -46,17 +46,20 @@ impl Entry {
     }
 
     /// Joins the values of two writes to one key: what comes of it depends on neither's order.
-    pub fn join(&mut self, other: &Entry) {
+    ///
+    /// Returns what the joined entry does not name any more, for want of room.
+    pub fn join(&mut self, other: &Entry) -> Vec<Range> {
         if let (Some(mine), Some(theirs)) = (&mut self.merged, &other.merged) {
             let joined = Arc::make_mut(mine);
             joined.join(theirs);
             self.value = Some(encode(joined));
         }
-        self.superseded.join(&other.superseded);
-        self.superseded.add(self.dot);
-        self.superseded.add(other.dot);
+        let mut dropped = self.superseded.join(&other.superseded);
+        dropped.extend(self.superseded.add(self.dot));
+        dropped.extend(self.superseded.add(other.dot));
         (self.stamp, self.dot) = (self.stamp, self.dot).max((other.stamp, other.dot));
         self.group = (self.dot.seq, 1);
+        dropped
     }
 
     /// True if nothing of `other`, a write to the same key, is missing in here.
@@ -78,6 +81,18 @@ impl Entry {
     pub fn set_merged(&mut self, merged: Merged) {
         self.value = Some(encode(&merged));
         self.merged = Some(Arc::new(merged));
+    }
+
+    /// When it ends by itself, where it still has a value.
+    pub fn ends(&self) -> Option<Time> {
+        self.fields.lifetime().filter(|_| self.is_live()).map(|lifetime| lifetime.ends)
+    }
+
+    /// Its time is over: a delete by the writer of the value, just above it. Whoever ends it first comes
+    /// to the same, and whatever beats the value beats its end.
+    pub fn end(&mut self) {
+        self.value = None;
+        self.fields.set_lifetime(None);
     }
 
     /// Whether it has an element in the state fingerprint. One that ends by itself has none: replicas
@@ -142,6 +157,10 @@ impl Entry {
         let value = r.bytes(VALUE_BYTES_MAX, "value")?;
         let merged = if flags & MERGES != 0 { Some(Arc::new(read_merged(value)?)) } else { None };
         let superseded = Superseded::decode(&mut r)?;
+        let fields = Fields::read(r.rest(), now)?;
+        if merged.is_some() && fields.lifetime().is_some() {
+            return Err(DecodeError::Invalid("lifetime of a value that merges"));
+        }
         let entry = Entry {
             keyspace: keyspace.into(),
             key: entry_key.into(),
@@ -151,7 +170,7 @@ impl Entry {
             dot,
             group,
             superseded,
-            fields: Fields::read(r.rest(), now)?,
+            fields,
         };
         Ok((entry.checksum(key, r.rest()) == sum).then_some(entry))
     }
@@ -208,31 +227,38 @@ fn read_merged(value: &[u8]) -> Decoded<Merged> {
 /// applied too, else every hot key leaves holes everywhere. Ranges of one origin's sequence, newest
 /// last; the oldest are dropped beyond [`SUPERSEDED_MAX`] and left to reconciliation.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Superseded(Vec<(NodeId, u64, u64)>);
+pub struct Superseded(Vec<Range>);
+
+/// The origin's writes from one number to another.
+pub type Range = (NodeId, u64, u64);
 
 impl Superseded {
-    pub fn add(&mut self, dot: Dot) {
-        self.add_range(dot.origin, dot.seq, dot.seq);
+    /// Returns what was dropped to make room.
+    pub fn add(&mut self, dot: Dot) -> Option<Range> {
+        self.add_range(dot.origin, dot.seq, dot.seq)
     }
 
-    pub fn add_range(&mut self, origin: NodeId, from: u64, to: u64) {
+    pub fn add_range(&mut self, origin: NodeId, from: u64, to: u64) -> Option<Range> {
         if let Some(known) =
             self.0.iter_mut().find(|(o, a, b)| *o == origin && from <= *b + 1 && *a <= to + 1)
         {
             known.1 = known.1.min(from);
             known.2 = known.2.max(to);
-            return;
+            return None;
         }
-        if self.0.len() == SUPERSEDED_MAX {
-            self.0.remove(0);
-        }
+        let dropped = (self.0.len() == SUPERSEDED_MAX).then(|| self.0.remove(0));
         self.0.push((origin, from, to));
+        dropped
     }
 
-    pub fn join(&mut self, other: &Superseded) {
-        for &(origin, from, to) in &other.0 {
-            self.add_range(origin, from, to);
-        }
+    /// Returns what was dropped to make room.
+    pub fn join(&mut self, other: &Superseded) -> Vec<Range> {
+        other.0.iter().filter_map(|&(origin, from, to)| self.add_range(origin, from, to)).collect()
+    }
+
+    /// Stops naming what everybody knows to be over.
+    pub fn forget(&mut self, mut known: impl FnMut(Range) -> bool) {
+        self.0.retain(|&range| !known(range));
     }
 
     pub fn covers(&self, dot: Dot) -> bool {

@@ -3,6 +3,7 @@
 
 pub mod crdt;
 pub mod disk;
+pub mod ending;
 pub mod entry;
 pub mod fields;
 pub mod flag;

@@ -1,17 +1,23 @@
 //! Decides what is kept of all entries: merge on arrival, the vector of applied writes, the apply
 //! order that sessions walk, and what has to go to the disk with it.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::entry::{Entry, Superseded};
+use super::entry::{Entry, Range, Superseded};
 use crate::base::clocks::{Dot, VersionVector};
 use crate::base::hash::{Fingerprint, HashKey, domain};
 use crate::base::id::NodeId;
-use crate::limits::{ENTRIES_MAX, KEYSPACES_MAX, VECTOR_ORIGINS_MAX, WRITES_PER_COMMAND_MAX};
+use crate::base::time::Time;
+use crate::io::Conflict;
+use crate::limits::{
+    CONFLICT_VALUE_BYTES_MAX, ENTRIES_MAX, KEYSPACES_MAX, VECTOR_ORIGINS_MAX,
+    WRITES_PER_COMMAND_MAX,
+};
 
-/// Where an entry sits; stable while the key exists, which is for ever.
+/// Where an entry sits, until its key is forgotten; then another key may sit there.
 pub type EntrySlot = u32;
 
 /// A kept entry and its places in the orders.
@@ -42,16 +48,23 @@ pub enum Applied {
 #[derive(Debug)]
 pub struct Store {
     key: HashKey,
-    keyspaces: BTreeMap<Arc<str>, BTreeMap<Arc<[u8]>, EntrySlot>>,
-    entries: Vec<Kept>,
-    by_order: BTreeMap<u64, EntrySlot>,
+    pub(super) keyspaces: BTreeMap<Arc<str>, BTreeMap<Arc<[u8]>, EntrySlot>>,
+    pub(super) entries: Vec<Option<Kept>>,
+    /// Empty places among `entries`.
+    pub(super) vacant: Vec<EntrySlot>,
+    pub(super) by_order: BTreeMap<u64, EntrySlot>,
+    /// Entries that end by themselves, by when.
+    pub(super) endings: BTreeSet<(Time, EntrySlot)>,
     next_order: u64,
-    vector: VersionVector,
+    pub(super) vector: VersionVector,
     /// Rises whenever the vector covers more.
     coverings: u64,
     live: usize,
-    /// Concurrent writes that last-writer-wins has discarded here, both ways.
-    pub conflicts: u64,
+    /// Concurrent writes that last-writer-wins has discarded here, both ways, and not told yet.
+    discarded: Vec<Conflict>,
+    /// The last write of each origin that was discarded here, or that a successor stopped naming:
+    /// others may not know that it is over.
+    pub(super) losers: BTreeMap<NodeId, u64>,
     entry_print: Fingerprint,
     vector_print: Fingerprint,
     staged: BTreeMap<(NodeId, u64), Vec<Entry>>,
@@ -72,12 +85,15 @@ impl Store {
             key,
             keyspaces: BTreeMap::new(),
             entries: Vec::new(),
+            vacant: Vec::new(),
+            endings: BTreeSet::new(),
             by_order: BTreeMap::new(),
             next_order: 1,
             vector: VersionVector::default(),
             coverings: 0,
             live: 0,
-            conflicts: 0,
+            discarded: Vec::new(),
+            losers: BTreeMap::new(),
             entry_print: Fingerprint::default(),
             vector_print: Fingerprint::default(),
             staged: BTreeMap::new(),
@@ -149,41 +165,80 @@ impl Store {
         let Some(slot) = self.slot(&entry.keyspace, &entry.key) else {
             return Applied::Won(self.insert(entry));
         };
-        let standing = &mut self.entries[slot as usize].entry;
+        let standing = &self.kept(slot).entry;
         if entry.merged.is_some() && standing.merged.is_some() {
             return self.merge_values(slot, entry);
         }
         if standing.dot == entry.dot {
-            standing.superseded.join(&entry.superseded);
+            self.supersede(slot, None, &entry.superseded);
             return Applied::Stale;
         }
         if !entry.beats(standing) {
             let discarded = !standing.superseded.covers(entry.dot);
-            standing.superseded.join(&entry.superseded);
-            standing.superseded.add(entry.dot);
-            self.conflicts += u64::from(discarded);
-            self.touch(slot);
+            if discarded {
+                let conflict = conflict(standing, &entry);
+                self.discard(conflict);
+            }
+            self.supersede(slot, Some(entry.dot), &entry.superseded);
             return Applied::Lost { discarded };
         }
-        let discarded = !entry.superseded.covers(standing.dot);
-        self.conflicts += u64::from(discarded);
+        if !entry.superseded.covers(standing.dot) {
+            let conflict = conflict(&entry, standing);
+            self.discard(conflict);
+        }
         self.replace(slot, entry);
         Applied::Won(slot)
     }
 
     /// Neither value replaces the other: the key holds what came of both.
     fn merge_values(&mut self, slot: EntrySlot, entry: Entry) -> Applied {
-        let standing = &mut self.entries[slot as usize].entry;
+        let standing = &self.kept(slot).entry;
+        if let Some(lost) = lost_by_kind(standing, &entry) {
+            self.discard(lost);
+        }
+        let standing = &self.kept(slot).entry;
         if standing.includes(&entry) {
-            standing.superseded.join(&entry.superseded);
-            standing.superseded.add(entry.dot);
-            self.touch(slot);
+            self.supersede(slot, Some(entry.dot), &entry.superseded);
             return Applied::Stale;
         }
         let mut joined = standing.clone();
-        joined.join(&entry);
+        self.note_dropped(joined.join(&entry));
         self.replace(slot, joined);
         Applied::Won(slot)
+    }
+
+    /// The standing entry is known to be later than these.
+    fn supersede(&mut self, slot: EntrySlot, dot: Option<Dot>, others: &Superseded) {
+        let kept = self.entries[slot as usize].as_mut().expect("in use");
+        let superseded = &mut kept.entry.superseded;
+        let before = superseded.clone();
+        let mut dropped = superseded.join(others);
+        dropped.extend(dot.and_then(|dot| superseded.add(dot)));
+        if *superseded != before {
+            self.touch(slot);
+        }
+        self.note_dropped(dropped);
+    }
+
+    fn discard(&mut self, conflict: Conflict) {
+        self.lost(conflict.discarded.0);
+        self.discarded.push(conflict);
+    }
+
+    fn lost(&mut self, dot: Dot) {
+        let last = self.losers.entry(dot.origin).or_default();
+        *last = dot.seq.max(*last);
+    }
+
+    pub(super) fn note_dropped(&mut self, ranges: Vec<Range>) {
+        for (origin, _, to) in ranges {
+            self.lost(Dot { origin, seq: to });
+        }
+    }
+
+    /// Writes that were discarded since the last call.
+    pub fn take_discarded(&mut self) -> Vec<Conflict> {
+        std::mem::take(&mut self.discarded)
     }
 
     /// The other end of a closed session has applied all of `prefixes`, and so have we now: true,
@@ -254,7 +309,7 @@ impl Store {
     /// Entries of this origin that the vector does not cover: the vector was lost.
     pub fn has_unknown_writes_of(&self, origin: NodeId) -> bool {
         let unknown = |k: &Kept| k.entry.dot.origin == origin && !self.vector.covers(k.entry.dot);
-        self.entries.iter().any(unknown)
+        self.entries.iter().flatten().any(unknown)
     }
 
     pub fn is_dirty(&self) -> bool {
@@ -264,15 +319,21 @@ impl Store {
     // Readings.
 
     pub fn find(&self, keyspace: &str, key: &[u8]) -> Option<&Kept> {
-        self.slot(keyspace, key).map(|slot| &self.entries[slot as usize])
+        self.slot(keyspace, key).map(|slot| self.kept(slot))
     }
 
     pub fn slot(&self, keyspace: &str, key: &[u8]) -> Option<EntrySlot> {
         self.keyspaces.get(keyspace)?.get(key).copied()
     }
 
+    /// Of a place that is in use.
     pub fn kept(&self, slot: EntrySlot) -> &Kept {
-        &self.entries[slot as usize]
+        self.get(slot).expect("the place is in use")
+    }
+
+    /// What sits there, if anything still does.
+    pub fn get(&self, slot: EntrySlot) -> Option<&Kept> {
+        self.entries.get(slot as usize)?.as_ref()
     }
 
     /// Entries of a keyspace whose key starts with `prefix`, in key order, deletes included.
@@ -288,7 +349,7 @@ impl Store {
             .into_iter()
             .flat_map(move |keys| keys.range((Bound::Included(from.clone()), Bound::Unbounded)))
             .take_while(move |(key, _)| key.starts_with(&wanted))
-            .map(|(_, &slot)| &self.entries[slot as usize])
+            .map(|(_, &slot)| self.kept(slot))
     }
 
     pub fn keyspaces(&self) -> impl Iterator<Item = &Arc<str>> + '_ {
@@ -299,7 +360,7 @@ impl Store {
     pub fn since(&self, cursor: u64) -> impl Iterator<Item = &Kept> + '_ {
         self.by_order
             .range((Bound::Excluded(cursor), Bound::Unbounded))
-            .map(|(_, &slot)| &self.entries[slot as usize])
+            .map(|(_, &slot)| self.kept(slot))
     }
 
     /// The last position of the apply order.
@@ -328,12 +389,16 @@ impl Store {
 
     /// Live entries, and all with the deletes.
     pub fn counts(&self) -> (usize, usize) {
-        (self.live, self.entries.len())
+        (self.live, self.held())
     }
 
     /// Over live entries and the vector; deletes are in the vector only.
     pub fn print(&self) -> Fingerprint {
         Fingerprint(self.entry_print.0.wrapping_add(self.vector_print.0))
+    }
+
+    fn held(&self) -> usize {
+        self.entries.len() - self.vacant.len()
     }
 
     pub fn has_keyspace(&self, keyspace: &str) -> bool {
@@ -346,8 +411,8 @@ impl Store {
             return false;
         }
         match self.keyspaces.get(&entry.keyspace) {
-            Some(keys) => self.entries.len() < ENTRIES_MAX || keys.contains_key(&entry.key),
-            None => self.keyspaces.len() < KEYSPACES_MAX && self.entries.len() < ENTRIES_MAX,
+            Some(keys) => self.held() < ENTRIES_MAX || keys.contains_key(&entry.key),
+            None => self.keyspaces.len() < KEYSPACES_MAX && self.held() < ENTRIES_MAX,
         }
     }
 
@@ -459,55 +524,91 @@ impl Store {
     }
 
     fn insert(&mut self, entry: Entry) -> EntrySlot {
-        let slot = self.entries.len() as EntrySlot;
+        let slot = self.vacant.pop().unwrap_or(self.entries.len() as EntrySlot);
         let keys = self.keyspaces.entry(entry.keyspace.clone()).or_default();
         keys.insert(entry.key.clone(), slot);
-        self.count_in(&entry);
+        self.count_in(slot, &entry);
         let order = self.append(slot);
-        self.entries.push(Kept { entry, applied: order, created: order });
+        let kept = Some(Kept { entry, applied: order, created: order });
+        match self.entries.get_mut(slot as usize) {
+            Some(place) => *place = kept,
+            None => self.entries.push(kept),
+        }
         self.touch(slot);
         slot
     }
 
     fn replace(&mut self, slot: EntrySlot, mut entry: Entry) {
-        let kept = &self.entries[slot as usize];
-        entry.superseded.join(&kept.entry.superseded);
-        entry.superseded.add(kept.entry.dot);
+        let kept = self.entries[slot as usize].take().expect("in use");
+        let mut dropped = entry.superseded.join(&kept.entry.superseded);
+        dropped.extend(entry.superseded.add(kept.entry.dot));
         // One allocation of the key serves the map and all its values.
         entry.key = kept.entry.key.clone();
         entry.keyspace = kept.entry.keyspace.clone();
-        let (old_order, old_live) = (kept.applied, kept.entry.is_live());
-        self.live -= usize::from(old_live);
-        if kept.entry.is_printed() {
-            self.entry_print -= kept.entry.print(&self.key);
-        }
-        self.by_order.remove(&old_order);
-        self.count_in(&entry);
-        let order = self.append(slot);
-        let kept = &mut self.entries[slot as usize];
-        kept.entry = entry;
-        kept.applied = order;
+        self.note_dropped(dropped);
+        self.count_out(slot, &kept.entry);
+        self.by_order.remove(&kept.applied);
+        self.count_in(slot, &entry);
+        let applied = self.append(slot);
+        self.entries[slot as usize] = Some(Kept { entry, applied, created: kept.created });
         self.touch(slot);
     }
 
-    fn count_in(&mut self, entry: &Entry) {
+    pub(super) fn count_in(&mut self, slot: EntrySlot, entry: &Entry) {
         self.live += usize::from(entry.is_live());
         if entry.is_printed() {
             self.entry_print += entry.print(&self.key);
         }
+        if let Some(ends) = entry.ends() {
+            self.endings.insert((ends, slot));
+        }
     }
 
-    fn append(&mut self, slot: EntrySlot) -> u64 {
+    pub(super) fn count_out(&mut self, slot: EntrySlot, entry: &Entry) {
+        self.live -= usize::from(entry.is_live());
+        if entry.is_printed() {
+            self.entry_print -= entry.print(&self.key);
+        }
+        if let Some(ends) = entry.ends() {
+            self.endings.remove(&(ends, slot));
+        }
+    }
+
+    pub(super) fn append(&mut self, slot: EntrySlot) -> u64 {
         let order = self.next_order;
         self.next_order += 1;
         self.by_order.insert(order, slot);
         order
     }
 
-    fn touch(&mut self, slot: EntrySlot) {
+    pub(super) fn touch(&mut self, slot: EntrySlot) {
         if self.track_dirty {
             self.dirty_entries.push(slot);
         }
+    }
+}
+
+/// Values of unequal kinds do not merge: which of the two is given up, if its writer had not seen the
+/// other.
+fn lost_by_kind(standing: &Entry, entry: &Entry) -> Option<Conflict> {
+    let kind = |e: &Entry| e.merged.as_ref().map(|merged| merged.kind());
+    let (kept, lost) = match kind(standing).cmp(&kind(entry)) {
+        Ordering::Equal => return None,
+        Ordering::Greater => (standing, entry),
+        Ordering::Less => (entry, standing),
+    };
+    (!kept.superseded.covers(lost.dot)).then(|| conflict(kept, lost))
+}
+
+fn conflict(kept: &Entry, discarded: &Entry) -> Conflict {
+    let value = discarded.value.as_ref().filter(|_| discarded.is_live());
+    Conflict {
+        keyspace: discarded.keyspace.clone(),
+        key: discarded.key.clone(),
+        kept: (kept.dot, kept.stamp),
+        discarded: (discarded.dot, discarded.stamp),
+        value: value.map(|v| v[..v.len().min(CONFLICT_VALUE_BYTES_MAX)].into()),
+        value_len: value.map_or(0, |v| v.len()),
     }
 }
 
@@ -587,11 +688,11 @@ mod tests {
         let mut a = store();
         a.apply(entry(1, 1, 9, 5, Some(1)));
         a.apply(entry(2, 1, 9, 6, Some(2)));
-        assert_eq!(a.conflicts, 1);
+        assert_eq!(a.take_discarded().len(), 1);
         let mut causal = entry(1, 2, 9, 7, Some(3));
         causal.superseded.add(Dot { origin: NodeId::from_u128(2), seq: 1 });
         a.apply(causal);
-        assert_eq!(a.conflicts, 1);
+        assert!(a.take_discarded().is_empty());
     }
 
     #[test]

@@ -30,6 +30,7 @@ impl Births {
             Event::Member { member, .. } => ("member", member.id),
             Event::User(event) => ("event", event.origin),
             Event::Key { dot: Dot { origin, .. }, .. } => ("write", *origin),
+            Event::Conflict(lost) => ("conflict", lost.discarded.0.origin),
             Event::Flag { .. } | Event::Alarm(_) => return None,
         };
         match self.clusters.get(&id) {

@@ -50,7 +50,9 @@ impl Sequence {
                     .writes
                     .entry(*dot)
                     .or_insert_with(|| (Box::from(&**key), *stamp, value.clone()));
-                let same = *known.0 == **key && known.1 == *stamp && known.2 == *value;
+                // A value whose time is over is shown as nothing, under the same dot.
+                let ended = known.2.is_none() || value.is_none();
+                let same = *known.0 == **key && known.1 == *stamp && (ended || known.2 == *value);
                 (!same).then(|| format!("rule 7: dot {dot:?} names two writes"))
             }
             Event::User(event) => {
@@ -61,7 +63,7 @@ impl Sequence {
                     format!("rule 7: event #{} of {} came twice or late", event.seq, event.from)
                 })
             }
-            Event::Flag { .. } | Event::Alarm(_) => None,
+            Event::Conflict(_) | Event::Flag { .. } | Event::Alarm(_) => None,
         }
     }
 
