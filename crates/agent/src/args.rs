@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
@@ -33,7 +34,9 @@ pub(crate) enum Command {
     /// List the members of the cluster.
     Members(Json),
     /// Show the state of this agent on one screen.
-    Status(Json),
+    Status(Status),
+    /// Show how the latest write of a key came to each member.
+    Trace(Trace),
     /// Explain what is known about a member and why it is doubted or gone.
     Why(Why),
     /// Make the agent join a cluster through one of its nodes.
@@ -72,6 +75,47 @@ pub(crate) struct Json {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Status {
+    /// Wait until all live members know the same members and hold the same state.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// How long to wait, such as 5s [default: three times what news takes to reach all].
+    #[arg(long, value_name = "DURATION", requires = "wait", value_parser = timeout)]
+    pub(crate) timeout: Option<Duration>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Trace {
+    pub(crate) key: OsString,
+    #[arg(long, default_value = "kv", value_name = "NAME")]
+    pub(crate) keyspace: String,
+    /// How long to wait for members, such as 5s.
+    #[arg(long, value_name = "DURATION", value_parser = timeout)]
+    pub(crate) timeout: Option<Duration>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A wait that the agent accepts.
+fn timeout(text: &str) -> Result<Duration, String> {
+    let most = Duration::from_secs(600);
+    let parsed = tidings_sim::duration::parse(text).filter(|timeout| *timeout <= most);
+    parsed.ok_or_else(|| "expected a duration up to 10m such as 5s".to_owned())
+}
+
+/// How many members have to confirm.
+fn receipt(text: &str) -> Result<String, String> {
+    match text.parse::<tidings::Receipt>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 #[derive(clap::Args, Debug)]
@@ -181,6 +225,19 @@ pub(crate) enum Kv {
         ttl: Option<String>,
         #[arg(long, default_value = "kv", value_name = "NAME")]
         keyspace: String,
+        /// Wait until so many members have it: all, certified, quorum, a share such as 0.9, or a
+        /// count.
+        #[arg(long, value_name = "HOW_MANY", value_parser = receipt)]
+        receipt: Option<String>,
+        /// How long to wait for them, such as 5s [default: three times what news takes].
+        #[arg(long, value_name = "DURATION", requires = "receipt", value_parser = timeout)]
+        timeout: Option<Duration>,
+        /// Only members that have it on disk count.
+        #[arg(long, requires = "receipt")]
+        durable: bool,
+        /// Print the token and the receipt as JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Hold a key until interrupted: renewed while this runs, deleted at the end. It is not a lock.
     Lease {

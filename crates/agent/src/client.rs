@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use crate::Failure;
 
 const CONNECT_WAIT: Duration = Duration::from_secs(3);
-/// Longer than any command of the agent takes.
+/// Longer than any command of the agent takes that was not told how long.
 const ANSWER_WAIT: Duration = Duration::from_secs(15);
 
 /// What stays as it is in a path segment.
@@ -25,6 +25,7 @@ const SEGMENT: &AsciiSet =
 pub(crate) struct Client {
     /// `HOST:PORT`
     authority: String,
+    answer_wait: Duration,
 }
 
 /// A whole answer.
@@ -43,11 +44,17 @@ impl Client {
             port.parse::<u16>().ok().filter(|_| fits)
         });
         match port {
-            Some(_) => Ok(Client { authority: authority.to_owned() }),
+            Some(_) => Ok(Client { authority: authority.to_owned(), answer_wait: ANSWER_WAIT }),
             None => Err(Failure::Misuse(format!(
                 "--http-addr {url:?}: expected http://HOST:PORT such as http://127.0.0.1:8500"
             ))),
         }
+    }
+
+    /// The same agent, for a request that it may take so long over.
+    pub(crate) fn patient(&self, timeout: Option<Duration>) -> Client {
+        let answer_wait = ANSWER_WAIT + timeout.unwrap_or(ANSWER_WAIT);
+        Client { authority: self.authority.clone(), answer_wait }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Bytes, Failure> {
@@ -92,7 +99,7 @@ impl Client {
             let body = body.map_err(|error| self.failed(&error))?.to_bytes();
             Ok(Answer { status, body })
         };
-        tokio::time::timeout(ANSWER_WAIT, whole)
+        tokio::time::timeout(self.answer_wait, whole)
             .await
             .unwrap_or_else(|_| Err(self.failed(&"no answer in time")))
     }

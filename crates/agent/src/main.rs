@@ -52,6 +52,7 @@ fn run(args: args::Args) -> Result<(), Failure> {
         Command::Config(flags) => cmd::config::run(&flags),
         Command::Members(flags) => cmd::members::run(&agent?, &flags),
         Command::Status(flags) => cmd::status::run(&agent?, &flags),
+        Command::Trace(flags) => cmd::receipt::trace(&agent?, &flags),
         Command::Why(flags) => cmd::why::run(&agent?, &flags),
         Command::Join(flags) => cmd::join::run(&agent?, &flags),
         Command::Leave => cmd::leave::run(&agent?),

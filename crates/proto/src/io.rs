@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,7 +132,7 @@ pub enum Command {
     SetSeeds { addrs: Vec<SocketAddr> },
     /// Wait until enough members have something; `timeout` defaults to three times what news
     /// takes to reach all.
-    Await { what: Awaited, need: Need, durable: bool, timeout: Option<Duration> },
+    Await { what: Awaited, need: Receipt, durable: bool, timeout: Option<Duration> },
     /// Ask all members how the latest write of a key came to them. Answered with what came in.
     Trace { keyspace: String, key: Vec<u8>, timeout: Option<Duration> },
 }
@@ -147,9 +148,10 @@ pub enum Awaited {
     Agreement,
 }
 
-/// How many members it takes, this node included.
+/// How many members it takes, this node included. As text: `all`, `certified`, `quorum`, a share
+/// with a point such as `0.9`, or a count.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Need {
+pub enum Receipt {
     /// All that this node holds alive.
     All,
     /// All, and all of them know the same members: see [`Certificate`].
@@ -160,6 +162,33 @@ pub enum Need {
     Fraction(f64),
     /// So many.
     Count(usize),
+}
+
+impl Receipt {
+    /// A share above 0 and at most 1, or a count that a cluster can have.
+    pub fn is_possible(self) -> bool {
+        match self {
+            Receipt::Fraction(p) => p > 0.0 && p <= 1.0,
+            Receipt::Count(n) => (1..=crate::limits::MEMBERS_MAX).contains(&n),
+            Receipt::All | Receipt::Certified | Receipt::Quorum => true,
+        }
+    }
+}
+
+impl FromStr for Receipt {
+    type Err = CommandError;
+
+    fn from_str(text: &str) -> Result<Receipt, CommandError> {
+        let receipt = match text {
+            "all" => Some(Receipt::All),
+            "certified" => Some(Receipt::Certified),
+            "quorum" => Some(Receipt::Quorum),
+            share if share.contains('.') => share.parse().ok().map(Receipt::Fraction),
+            count => count.parse().ok().map(Receipt::Count),
+        };
+        let possible = receipt.filter(|receipt| receipt.is_possible());
+        possible.ok_or_else(|| CommandError::NoReceipt { value: format!("{text:?}") })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -178,12 +207,12 @@ pub enum Reply {
         seq: u64,
     },
     /// Enough members have what was awaited; of a trace, whatever came in.
-    Receipt(Box<Receipt>),
+    Receipted(Box<Receipted>),
 }
 
 /// Who has what was asked for, and who has not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Receipt {
+pub struct Receipted {
     /// The writes; none where the question was for agreement.
     pub writes: Option<Run>,
     /// Members that have it, this node included, by name.
@@ -364,9 +393,9 @@ pub enum CommandError {
     /// This node has left or is leaving.
     Left,
     /// The deadline passed before enough members had it.
-    NotEnough(Box<Receipt>),
+    NotEnough(Box<Receipted>),
     /// A share or a count that no cluster can meet.
-    Need {
+    NoReceipt {
         value: String,
     },
     UnknownKey {
@@ -454,9 +483,9 @@ impl fmt::Display for CommandError {
             CommandError::Full { what, max } => write!(f, "{what} are full: at most {max}"),
             CommandError::Left => f.write_str("this node has left the cluster"),
             CommandError::NotEnough(receipt) => receipt.fmt_short(f),
-            CommandError::Need { value } => write!(
+            CommandError::NoReceipt { value } => write!(
                 f,
-                "receipt {value}: expected a share above 0 and at most 1, or a count of 1 to {MEMBERS_MAX}"
+                "receipt {value}: expected all, certified, quorum, a share such as 0.9 (at most 1.0), or a count of 1 to {MEMBERS_MAX}"
             ),
             CommandError::UnknownKey { keyspace } => {
                 write!(f, "keyspace {keyspace:?} has no such key")
@@ -468,7 +497,7 @@ impl fmt::Display for CommandError {
 /// Names of missing members that one line shows.
 const MISSING_SHOWN: usize = 10;
 
-impl Receipt {
+impl Receipted {
     fn fmt_short(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (have, needed, elapsed) = (self.have.len(), self.needed, self.elapsed);
         write!(f, "{have} of {needed} members have it after {elapsed:.1?}; missing: ")?;

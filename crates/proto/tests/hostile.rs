@@ -10,18 +10,19 @@ use std::time::Duration;
 use tidings_proto::anti_entropy::digest::{
     DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors,
 };
-use tidings_proto::base::clocks::{Dot, Hlc};
+use tidings_proto::base::clocks::{Dot, Hlc, Run};
 use tidings_proto::base::hash::HashKey;
 use tidings_proto::base::rng::Rng;
 use tidings_proto::config::{Detector, PhiForm};
+use tidings_proto::convergence::message::{Answer, Ask, RUNS_PER_ASK, Said};
 use tidings_proto::detection::message::{Ack, Beat, Ping, PingReq, Prints, put_accusation};
 use tidings_proto::dissemination::events::StoredEvent;
 use tidings_proto::io::{
     Command, CommandId, Input, Outbox, Output, RequestError, RequestId, Stats,
 };
 use tidings_proto::limits::{
-    EVENT_ORIGINS_MAX, EVENTS_KEPT_MAX, KEYSPACES_MAX, MEMBERS_MAX, NAMESAKES_MAX, PROBES_MAX,
-    STREAM_BYTES_MAX, SUSPICIONS_MAX, VECTOR_ORIGINS_MAX,
+    EVENT_ORIGINS_MAX, EVENTS_KEPT_MAX, KEYSPACES_MAX, MEMBERS_MAX, NAMESAKES_MAX, OWED_MAX,
+    PROBES_MAX, STREAM_BYTES_MAX, SUSPICIONS_MAX, VECTOR_ORIGINS_MAX,
 };
 use tidings_proto::membership::facts::{FactStore, Facts};
 use tidings_proto::membership::known::Known;
@@ -687,6 +688,42 @@ fn a_lie_about_a_counter_neither_hides_the_dead_nor_blocks_the_living() {
 }
 
 /// A request is answered with one page, however often it asks.
+/// Questions about writes that never come, and answers to questions that nobody asked.
+#[test]
+fn a_flood_of_asks_and_answers_ends_at_the_limit_and_stops_no_probe() {
+    let mut rig = Rig::new();
+    let state = rig.state();
+    let runs = |n: usize| -> Vec<Run> {
+        let first = (n * RUNS_PER_ASK) as u64;
+        (1..=RUNS_PER_ASK as u64)
+            .map(|i| Run { origin: id(70), from: first + i, to: first + i })
+            .collect()
+    };
+    let asks = (0..20_000).map(|n| {
+        let wait = Duration::from_secs(600);
+        let ask = Ask { now: n % 50 == 0, number: n as u64, wait, runs: runs(n) };
+        from_peer(|out| ask.put(out))
+    });
+    let before = meter::held();
+    let (start, periods) = flood(&mut rig, asks);
+    let held = meter::held() - before;
+    assert!(held < 4 * MIB as isize, "{held} bytes held for {OWED_MAX} answers");
+    rig.assert_probed_on_time(start, periods);
+    let owed =
+        rig.node.view().holdings().iter().find(|h| h.what == "answers owed").map(|h| h.count);
+    assert_eq!(owed, Some(OWED_MAX));
+    assert!(rig.stats().asks_refused > 400_000);
+    let said: Vec<Said> =
+        runs(1).into_iter().map(|run| Said { run, applied: true, way: None }).collect();
+    let answers = (0..20_000).map(|n| {
+        let answer = Answer { durable: true, number: n, members: n, state: n, said: said.clone() };
+        from_peer(|out| answer.put(out))
+    });
+    let (start, periods) = flood(&mut rig, answers);
+    rig.assert_probed_on_time(start, periods);
+    assert_eq!(rig.state(), state, "nobody asked");
+}
+
 #[test]
 fn a_request_full_of_questions_gets_one_page_at_most() {
     let mut rig = Rig::new();

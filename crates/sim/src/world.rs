@@ -758,7 +758,7 @@ fn said(result: &Result<Reply, CommandError>) -> String {
         Ok(Reply::Done) => "done".to_owned(),
         Ok(Reply::Joined { contacted }) => format!("joined, {contacted} answered"),
         Ok(Reply::Written { dots, .. }) => format!("written {}", dots.len()),
-        Ok(Reply::Receipt(receipt)) => format!("receipt of {}", receipt.have.len()),
+        Ok(Reply::Receipted(receipt)) => format!("receipt of {}", receipt.have.len()),
         Ok(Reply::Sent { seq }) => format!("sent #{seq}"),
         Err(e) => format!("refused: {e}"),
     }

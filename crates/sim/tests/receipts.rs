@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidings_proto::base::clocks::{Dot, Run};
 use tidings_proto::io::{
-    Awaited, Command, CommandError, CommandId, Lack, Need, Path, Receipt, Reply,
+    Awaited, Command, CommandError, CommandId, Lack, Path, Receipt, Receipted, Reply,
 };
 use tidings_proto::{Config, NodeId};
 use tidings_sim::setup::{joined, settle};
@@ -29,23 +29,29 @@ fn write(world: &mut World, host: usize, key: &str) -> Dot {
     }
 }
 
-fn wait_for(world: &mut World, host: usize, dot: Dot, need: Need, timeout: Duration) -> CommandId {
+fn wait_for(
+    world: &mut World,
+    host: usize,
+    dot: Dot,
+    need: Receipt,
+    timeout: Duration,
+) -> CommandId {
     let what = Awaited::Writes(Run::from(dot));
     let timeout = Some(timeout);
     world.command(host, Command::Await { what, need, durable: false, timeout })
 }
 
 /// Runs until the command is answered, looking every millisecond.
-fn answer(world: &mut World, id: CommandId) -> Result<Receipt, CommandError> {
+fn answer(world: &mut World, id: CommandId) -> Result<Receipted, CommandError> {
     world.run_while(secs(700), ms(1), |w| w.reply_to(id).is_none());
     match world.reply_to(id).expect("every wait ends").clone() {
-        Ok(Reply::Receipt(receipt)) => Ok(*receipt),
+        Ok(Reply::Receipted(receipt)) => Ok(*receipt),
         Ok(other) => panic!("{other:?}"),
         Err(error) => Err(error),
     }
 }
 
-fn not_enough(result: Result<Receipt, CommandError>) -> Receipt {
+fn not_enough(result: Result<Receipted, CommandError>) -> Receipted {
     match result {
         Err(CommandError::NotEnough(receipt)) => *receipt,
         other => panic!("{other:?}"),
@@ -72,7 +78,7 @@ fn a_certificate_is_ready_within_twice_the_dissemination_time() {
             let host = i * 7 % n;
             let dot = write(&mut world, host, &format!("k{i}"));
             let start = world.now();
-            let id = wait_for(&mut world, host, dot, Need::Certified, secs(10));
+            let id = wait_for(&mut world, host, dot, Receipt::Certified, secs(10));
             world.run_while(secs(10), ms(1), |w| !(0..n).all(|h| covers(w, h, dot)));
             reached.push(world.now().since(start).as_secs_f64());
             let receipt = answer(&mut world, id).unwrap();
@@ -103,10 +109,10 @@ fn a_deadline_names_who_is_missing_and_a_quorum_does_without_them() {
     world.pause(3);
     world.pause(5);
     let dot = write(&mut world, 0, "k");
-    let all = wait_for(&mut world, 0, dot, Need::All, secs(1));
-    let quorum = wait_for(&mut world, 0, dot, Need::Quorum, secs(1));
-    let four_fifths = wait_for(&mut world, 0, dot, Need::Fraction(0.8), secs(1));
-    let three = wait_for(&mut world, 0, dot, Need::Count(3), secs(1));
+    let all = wait_for(&mut world, 0, dot, Receipt::All, secs(1));
+    let quorum = wait_for(&mut world, 0, dot, Receipt::Quorum, secs(1));
+    let four_fifths = wait_for(&mut world, 0, dot, Receipt::Fraction(0.8), secs(1));
+    let three = wait_for(&mut world, 0, dot, Receipt::Count(3), secs(1));
     let receipt = answer(&mut world, quorum).unwrap();
     assert!(receipt.have.len() >= 4 && receipt.needed == 4, "{receipt:?}");
     assert_eq!(answer(&mut world, three).unwrap().needed, 3);
@@ -127,7 +133,7 @@ fn the_set_follows_the_membership() {
     world.run_for(secs(3));
     world.crash(4);
     let dot = write(&mut world, 0, "k");
-    let id = wait_for(&mut world, 0, dot, Need::All, secs(30));
+    let id = wait_for(&mut world, 0, dot, Receipt::All, secs(30));
     world.run_for(ms(300));
     assert!(world.reply_to(id).is_none(), "n4 is not known to be gone yet");
     let late = world.add_node_with("late", Config::lan(), &[], &[1]);
@@ -149,7 +155,7 @@ fn any_node_may_ask_and_loss_costs_time_only() {
     for i in 0..10 {
         let before = receipt_datagrams(&world);
         let dot = write(&mut world, i, &format!("k{i}"));
-        let id = wait_for(&mut world, 59 - i, dot, Need::All, secs(20));
+        let id = wait_for(&mut world, 59 - i, dot, Receipt::All, secs(20));
         let receipt = answer(&mut world, id).unwrap();
         assert!((0..60).all(|h| covers(&world, h, dot)), "{receipt:?}");
         let each = (receipt_datagrams(&world) - before) as f64 / 59.0;
@@ -169,7 +175,7 @@ fn a_version_is_waited_for_without_polling() {
         let key = format!("k{i}");
         let stamp = world.view(0).entry("kv", b"none").map_or_else(Default::default, |e| e.stamp);
         let what = Awaited::Version { keyspace: "kv".to_owned(), key: key.clone().into(), stamp };
-        let (need, durable, timeout) = (Need::All, false, Some(secs(20)));
+        let (need, durable, timeout) = (Receipt::All, false, Some(secs(20)));
         let id = world.command(7, Command::Await { what, need, durable, timeout });
         world.run_for(ms(500));
         assert!(world.reply_to(id).is_none(), "nobody has written it yet");
@@ -189,7 +195,7 @@ fn agreement_waits_for_equal_states_and_says_who_differs() {
     let mut world = joined(6, WorldConfig::default(), 8, &Config::lan());
     world.run_for(secs(5));
     let agree = |world: &mut World, timeout| {
-        let (what, need, durable) = (Awaited::Agreement, Need::All, false);
+        let (what, need, durable) = (Awaited::Agreement, Receipt::All, false);
         world.command(2, Command::Await { what, need, durable, timeout: Some(timeout) })
     };
     let id = agree(&mut world, secs(5));
@@ -221,7 +227,7 @@ fn what_is_durable_is_said_by_those_who_have_a_disk() {
         let what = Awaited::Writes(Run::from(dot));
         world.command(0, Command::Await { what, need, durable: true, timeout: Some(secs(2)) })
     };
-    let (all, five) = (ask(&mut world, Need::All), ask(&mut world, Need::Count(5)));
+    let (all, five) = (ask(&mut world, Receipt::All), ask(&mut world, Receipt::Count(5)));
     let receipt = answer(&mut world, five).unwrap();
     assert!(receipt.have.iter().all(|h| h.durable) && receipt.have.len() == 5);
     let late = not_enough(answer(&mut world, all));
@@ -233,21 +239,25 @@ fn what_is_durable_is_said_by_those_who_have_a_disk() {
 fn waiting_is_bounded_and_bad_needs_are_refused() {
     let mut world = joined(8, WorldConfig::default(), 3, &Config::lan());
     let dot = write(&mut world, 0, "k");
-    for need in [Need::Count(0), Need::Fraction(0.0), Need::Fraction(1.5), Need::Fraction(f64::NAN)]
-    {
+    for need in [
+        Receipt::Count(0),
+        Receipt::Fraction(0.0),
+        Receipt::Fraction(1.5),
+        Receipt::Fraction(f64::NAN),
+    ] {
         let id = wait_for(&mut world, 0, dot, need, secs(1));
-        assert!(matches!(answer(&mut world, id), Err(CommandError::Need { .. })), "{need:?}");
+        assert!(matches!(answer(&mut world, id), Err(CommandError::NoReceipt { .. })), "{need:?}");
     }
     let never = Dot { origin: NodeId::from_u128(5), seq: 1 };
     let waits: Vec<_> =
-        (0..256).map(|_| wait_for(&mut world, 0, never, Need::All, secs(1))).collect();
-    let more = wait_for(&mut world, 0, dot, Need::All, secs(1));
+        (0..256).map(|_| wait_for(&mut world, 0, never, Receipt::All, secs(1))).collect();
+    let more = wait_for(&mut world, 0, dot, Receipt::All, secs(1));
     assert!(matches!(answer(&mut world, more), Err(CommandError::Full { what: "receipts", .. })));
     world.run_for(secs(2));
     for id in waits {
         assert_eq!(not_enough(answer(&mut world, id)).have.len(), 0);
     }
-    let again = wait_for(&mut world, 0, dot, Need::All, secs(1));
+    let again = wait_for(&mut world, 0, dot, Receipt::All, secs(1));
     assert!(answer(&mut world, again).is_ok());
 }
 

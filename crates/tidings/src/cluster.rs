@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tidings_proto::base::clocks::{Dot, Hlc};
+use tidings_proto::base::clocks::{Dot, Hlc, Run};
 use tidings_proto::base::operation::{Kind, Operation};
-use tidings_proto::io::{Command, Conflict, Member, Reply, Stats};
+use tidings_proto::io::{Command, Conflict, Member, Receipt, Reply, Stats};
 use tidings_proto::node::EntryView;
 use tidings_proto::state::crdt::Merged;
 use tidings_proto::{NodeId, View};
@@ -20,6 +20,7 @@ use crate::driver::{Ended, Order};
 use crate::errors::{Error, Stopped};
 use crate::flags::Flags;
 use crate::net::Losses;
+use crate::receipt::Waiting;
 use crate::watch::{Indexes, Registry, Watch};
 
 /// A node that leaves waits so long for its leases to be given back.
@@ -234,11 +235,34 @@ pub struct Keyspace {
     name: String,
 }
 
-/// Names what was written, each write by its dot.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Names what was written, each write by its dot, in order. It holds on to the node.
+#[derive(Clone, Debug)]
 pub struct Token {
     pub dots: Vec<Dot>,
     pub stamp: Hlc,
+    node: Node,
+}
+
+impl Token {
+    pub(crate) fn new(dots: Vec<Dot>, stamp: Hlc, node: &Node) -> Token {
+        Token { dots, stamp, node: node.clone() }
+    }
+
+    /// Waits until so many members have applied the writes.
+    pub fn receipt(&self, receipt: Receipt) -> Waiting {
+        self.node.receipt(self.run(), receipt)
+    }
+
+    /// The writes as one run of their writer's.
+    pub fn run(&self) -> Run {
+        let (first, last) = (self.dots[0], self.dots[self.dots.len() - 1]);
+        Run { origin: last.origin, from: first.seq, to: last.seq }
+    }
+
+    /// The last of the writes, as text: whoever has it has the whole group.
+    pub fn text(&self) -> String {
+        tidings_proto::Token(self.dots[self.dots.len() - 1]).to_string()
+    }
 }
 
 /// A write that is about to happen.
@@ -314,7 +338,7 @@ impl Keyspace {
 
     async fn written(&self, command: Command) -> Result<Token, Error> {
         match self.node.command(command).await? {
-            Reply::Written { dots, stamp } => Ok(Token { dots, stamp }),
+            Reply::Written { dots, stamp } => Ok(Token::new(dots, stamp, &self.node)),
             other => unreachable!("a write is answered by its dots, not {other:?}"),
         }
     }

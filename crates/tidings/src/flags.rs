@@ -83,7 +83,7 @@ impl Flags {
         change: FlagChange,
     ) -> Result<Token, Error> {
         match self.node.command(Command::Flag { name: name.into(), change }).await? {
-            Reply::Written { dots, stamp } => Ok(Token { dots, stamp }),
+            Reply::Written { dots, stamp } => Ok(Token::new(dots, stamp, &self.node)),
             other => unreachable!("a write is answered by its dots, not {other:?}"),
         }
     }

@@ -20,6 +20,7 @@
 //! |---|---|
 //! | `cluster` | what a program sees: [`Node`], [`Keyspace`], [`Token`] |
 //! | `lease` | how long a key is held: [`Lease`] |
+//! | `receipt` | how long a program waits for others: [`Waiting`] |
 //! | `builder` | how a node starts: [`Builder`] |
 //! | `flags` | settings of the whole cluster: [`Flags`] |
 //! | `seeds` | how names of seeds become addresses |
@@ -40,6 +41,7 @@ mod errors;
 mod flags;
 mod lease;
 mod net;
+mod receipt;
 mod seeds;
 mod timer;
 mod watch;
@@ -49,16 +51,17 @@ pub use cluster::{IoFaults, Keyspace, Node, Set, Token};
 pub use errors::{DataDirFault, Error, StartError, Stopped};
 pub use flags::Flags;
 pub use lease::Lease;
+pub use receipt::{Version, Waiting};
 pub use watch::{Change, Indexes, Watch, What};
 
-pub use tidings_proto::base::clocks::{Dot, Hlc};
+pub use tidings_proto::base::clocks::{Dot, Hlc, Run};
 pub use tidings_proto::base::context::Context;
 pub use tidings_proto::base::flag::{FlagChange, FlagRefused, Share, ValueType};
 pub use tidings_proto::base::operation::{Kind, Operation};
 pub use tidings_proto::config::ConfigError;
 pub use tidings_proto::io::{
-    Alarm, CommandError, Conflict, Event, JoinFailure, Member, MemberChange, Stats, Status,
-    UserEvent,
+    Alarm, Certificate, CommandError, Conflict, Event, Holder, JoinFailure, Lack, Member,
+    MemberChange, Missing, Path, Receipt, Receipted, Stats, Status, UserEvent,
 };
 pub use tidings_proto::node::{Contact, EntryView, Evidence, FlagView, Level};
 pub use tidings_proto::state::crdt::Merged;

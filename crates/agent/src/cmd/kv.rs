@@ -34,7 +34,7 @@ pub(crate) fn run(agent: &Client, command: Kv) -> Result<(), Failure> {
     }
     match command {
         Kv::Get { key, keyspace, json } => fetch(agent, &keyspace, &key, json),
-        Kv::Put { key, value, file, ttl, keyspace } => {
+        Kv::Put { key, value, file, ttl, keyspace, receipt, timeout, durable, json } => {
             let lifetime = ttl.as_deref().map(lifetime).transpose()?;
             let value = match (value, file) {
                 (_, Some(file)) => read_file(&file)?,
@@ -48,7 +48,12 @@ pub(crate) fn run(agent: &Client, command: Kv) -> Result<(), Failure> {
             }
             let url = path(&keyspace, &key);
             let url = lifetime.map_or(url.clone(), |it| format!("{url}?ttl={}", millis(it)));
-            block_on(agent.put(&url, value)).map(|_| ())
+            if let Some(receipt) = receipt {
+                let wanted = (receipt.as_str(), timeout, durable);
+                return super::receipt::put(agent, &url, value, wanted, json);
+            }
+            let written = block_on(agent.put(&url, value))?;
+            if json { print_json(&written) } else { Ok(()) }
         }
         Kv::Lease { key, value, ttl, keyspace } => {
             block_on(hold(agent, &path(&keyspace, &key), value.into_vec(), lifetime(&ttl)?))

@@ -13,6 +13,7 @@ pub(crate) mod leave;
 pub(crate) mod members;
 pub(crate) mod monitor;
 pub(crate) mod plan;
+pub(crate) mod receipt;
 pub(crate) mod sim;
 pub(crate) mod status;
 pub(crate) mod tags;

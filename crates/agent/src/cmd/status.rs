@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{block_on, plain, print_json, print_line, read_json};
+use super::{block_on, plain, print_json, print_line, read_json, receipt};
 use crate::Failure;
-use crate::args::Json;
+use crate::args::Status;
 use crate::client::Client;
 
-pub(crate) fn run(agent: &Client, flags: &Json) -> Result<(), Failure> {
+pub(crate) fn run(agent: &Client, flags: &Status) -> Result<(), Failure> {
+    if flags.wait {
+        return receipt::agreement(agent, flags);
+    }
     let json = block_on(agent.get("/v1/tidings/status"))?;
     if flags.json {
         return print_json(&json);

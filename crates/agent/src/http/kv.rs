@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
+use serde_json::json as value_of;
 use tidings::{EntryView, Token};
 use tidings_proto::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX, WRITES_PER_COMMAND_MAX};
 
@@ -20,6 +21,7 @@ use tidings_sim::duration;
 
 use super::blocking::{self, News, Reading, Wait};
 use super::query::{Query, path_bytes};
+use super::receipt::Wanted;
 use super::{App, Fault, body_within, json, value};
 
 /// The keyspace of `/v1/kv`.
@@ -74,6 +76,8 @@ struct DotRecord {
 struct TokenRecord {
     dots: Vec<DotRecord>,
     stamp: u64,
+    /// One for each group, as text.
+    tokens: Vec<String>,
 }
 
 pub(super) async fn consul_read(
@@ -122,8 +126,9 @@ pub(super) async fn native_write(
     body: Body,
 ) -> Result<Response, Fault> {
     let (keyspace, key) = native_key(&uri)?;
+    let wanted = Wanted::parse(&query)?;
     let token = write(&app, &keyspace, key, &query, body).await?;
-    json(&token_record(&[token]), query.pretty())
+    written(token, wanted, query.pretty()).await
 }
 
 pub(super) async fn native_delete(
@@ -145,12 +150,22 @@ pub(super) async fn native_update(
 ) -> Result<Response, Fault> {
     let (keyspace, key) = native_key(&uri)?;
     check_write(&app, &key, &query)?;
+    let wanted = Wanted::parse(&query)?;
     let asked = value::Asked::parse(&body_within(body, VALUE_BYTES_MAX, "operation").await?)?;
     let space = app.node.keyspace(&keyspace);
     let holds = space.entry(&key).await?.and_then(|e| e.merged).map(|merged| merged.kind());
     let (kind, operation) = asked.operation(holds)?;
     let token = space.update(key, kind, operation).await?;
-    json(&token_record(&[token]), query.pretty())
+    written(token, wanted, query.pretty()).await
+}
+
+/// What a write answers, with the receipt where one was asked for.
+async fn written(token: Token, wanted: Option<Wanted>, pretty: bool) -> Result<Response, Fault> {
+    let record = token_record(std::slice::from_ref(&token));
+    match wanted {
+        None => json(&record, pretty),
+        Some(wanted) => wanted.receipt_of(&token, value_of!(record), pretty).await,
+    }
 }
 
 /// Writes that this node gave up for concurrent ones, oldest first.
@@ -430,6 +445,7 @@ fn token_record(tokens: &[Token]) -> TokenRecord {
     TokenRecord {
         dots: tokens.iter().flat_map(|t| &t.dots).map(|dot| dot_record(*dot)).collect(),
         stamp: tokens.iter().map(|t| t.stamp.0).max().unwrap_or(0),
+        tokens: tokens.iter().map(Token::text).collect(),
     }
 }
 

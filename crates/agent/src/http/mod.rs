@@ -7,6 +7,7 @@ mod kv;
 mod metrics;
 mod native;
 mod query;
+mod receipt;
 mod serve;
 mod value;
 mod watch;
@@ -156,6 +157,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/tidings/events", get(native::events))
         .route("/v1/tidings/tags", get(native::tags).put(native::set_tags))
         .route("/v1/tidings/tags/{key}", delete(native::unset_tag))
+        .route("/v1/tidings/receipt", get(receipt::receipt))
+        .route("/v1/tidings/agreement", get(receipt::agreement))
+        .route("/v1/tidings/trace/{*key}", get(receipt::trace))
         .route("/v1/tidings/watch", get(watch::watch))
         .route("/v1/tidings/flags", get(flags::list))
         .route("/v1/tidings/flags/{name}", get(flags::read).put(flags::set).delete(flags::delete))
@@ -249,7 +253,9 @@ fn status_of(refused: &CommandError) -> StatusCode {
         CommandError::ValueLength { .. } | CommandError::EventLength { .. } => {
             StatusCode::PAYLOAD_TOO_LARGE
         }
-        CommandError::UnknownMember { .. } => StatusCode::NOT_FOUND,
+        CommandError::UnknownMember { .. } | CommandError::UnknownKey { .. } => {
+            StatusCode::NOT_FOUND
+        }
         CommandError::MemberAlive { .. }
         | CommandError::Kind { .. }
         | CommandError::Flag { refused: FlagRefused::NoStage | FlagRefused::Stopped, .. } => {
@@ -259,7 +265,11 @@ fn status_of(refused: &CommandError) -> StatusCode {
         CommandError::Flag { .. } => StatusCode::BAD_REQUEST,
         CommandError::Reserved { .. } => StatusCode::FORBIDDEN,
         CommandError::Operation(_) => StatusCode::BAD_REQUEST,
-        CommandError::Busy => StatusCode::TOO_MANY_REQUESTS,
+        CommandError::NoReceipt { .. } => StatusCode::BAD_REQUEST,
+        CommandError::NotEnough(_) => StatusCode::GATEWAY_TIMEOUT,
+        CommandError::Busy | CommandError::Full { what: "receipts", .. } => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         CommandError::JoinFailed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }

@@ -16,6 +16,7 @@ mod misuse;
 #[cfg(target_os = "linux")]
 mod network;
 mod plan;
+mod receipts;
 mod review;
 mod sim_epidemic;
 mod sim_paper;

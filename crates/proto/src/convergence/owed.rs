@@ -12,6 +12,8 @@ use crate::base::time::Time;
 /// Answers of all members to one asker come in at most at this rate: fifty thousand a second.
 const APART: Duration = Duration::from_micros(20);
 
+const PRUNE_EVERY: Duration = Duration::from_secs(1);
+
 /// Where an answer goes, and for how long it is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Debt {
@@ -27,11 +29,13 @@ pub struct Owed {
     debts: BTreeMap<(NodeId, Run), Debt>,
     /// When to look which of them can be answered.
     pub look_at: Time,
+    /// Not searched for what nobody waits for any more before this: a flood costs no search each.
+    prune_at: Time,
 }
 
 impl Default for Owed {
     fn default() -> Owed {
-        Owed { debts: BTreeMap::new(), look_at: Time::NEVER }
+        Owed { debts: BTreeMap::new(), look_at: Time::NEVER, prune_at: Time::ZERO }
     }
 }
 
@@ -39,11 +43,12 @@ impl Owed {
     /// Remembers a question, of `most` in all; false where there are too many: whoever asks will ask
     /// again.
     pub fn owe(&mut self, asker: NodeId, run: Run, debt: Debt, most: usize, now: Time) -> bool {
-        if self.debts.len() >= most && !self.debts.contains_key(&(asker, run)) {
+        if self.debts.len() >= most && self.prune_at <= now {
+            self.prune_at = now + PRUNE_EVERY;
             self.debts.retain(|_, debt| debt.until > now);
-            if self.debts.len() >= most {
-                return false;
-            }
+        }
+        if self.debts.len() >= most && !self.debts.contains_key(&(asker, run)) {
+            return false;
         }
         self.debts.insert((asker, run), debt);
         true

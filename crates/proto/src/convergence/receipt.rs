@@ -6,7 +6,7 @@ use crate::base::time::Time;
 use crate::config::Config;
 use crate::flow;
 use crate::flow::forecast::Rounds;
-use crate::io::Need;
+use crate::io::Receipt;
 
 /// Members asked in one go, and the time to the next: a cluster of 1,000 is asked within 80 ms.
 pub const ASKS_PER_GO: usize = 128;
@@ -18,12 +18,12 @@ const MARGIN: u32 = 3;
 const WAIT_MIN: Duration = Duration::from_secs(2);
 
 /// Members that have to say yes, of `members` in all, this node included.
-pub fn needed(need: Need, members: usize) -> usize {
+pub fn needed(need: Receipt, members: usize) -> usize {
     match need {
-        Need::All | Need::Certified => members,
-        Need::Quorum => members / 2 + 1,
-        Need::Fraction(p) => (libm::ceil(p * members as f64) as usize).max(1),
-        Need::Count(n) => n,
+        Receipt::All | Receipt::Certified => members,
+        Receipt::Quorum => members / 2 + 1,
+        Receipt::Fraction(p) => (libm::ceil(p * members as f64) as usize).max(1),
+        Receipt::Count(n) => n,
     }
 }
 
@@ -70,10 +70,13 @@ mod tests {
 
     #[test]
     fn what_is_needed_of_how_many() {
-        assert_eq!(needed(Need::All, 5), 5);
-        assert_eq!((needed(Need::Quorum, 4), needed(Need::Quorum, 5)), (3, 3));
-        assert_eq!((needed(Need::Fraction(0.9), 1000), needed(Need::Fraction(0.01), 5)), (900, 1));
-        assert_eq!(needed(Need::Count(7), 3), 7, "waits for members to join");
+        assert_eq!(needed(Receipt::All, 5), 5);
+        assert_eq!((needed(Receipt::Quorum, 4), needed(Receipt::Quorum, 5)), (3, 3));
+        assert_eq!(
+            (needed(Receipt::Fraction(0.9), 1000), needed(Receipt::Fraction(0.01), 5)),
+            (900, 1)
+        );
+        assert_eq!(needed(Receipt::Count(7), 3), 7, "waits for members to join");
     }
 
     #[test]

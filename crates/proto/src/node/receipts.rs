@@ -17,9 +17,10 @@ use crate::convergence::owed::{Debt, Owed, apart};
 use crate::convergence::receipt::{ASKS_PER_GO, GO, again, default_wait, needed, worth_asking};
 use crate::convergence::survey::{Goal, Own, Survey};
 use crate::io::{
-    Awaited, CommandError, CommandId, Holder, Lack, Missing, Need, Outbox, Path, Receipt, Reply,
+    Awaited, CommandError, CommandId, Holder, Lack, Missing, Outbox, Path, Receipt, Receipted,
+    Reply,
 };
-use crate::limits::{MEMBERS_MAX, OWED_MAX, RECEIPT_ANSWERS_MAX, RECEIPTS_MAX};
+use crate::limits::{OWED_MAX, RECEIPT_ANSWERS_MAX, RECEIPTS_MAX};
 use crate::membership::table::{ME, Slot};
 
 /// All that is asked and owed.
@@ -45,7 +46,7 @@ pub(super) struct Receipts {
 struct Waiting {
     command: CommandId,
     what: Awaited,
-    need: Need,
+    need: Receipt,
     /// Every answer counts, yes or no.
     trace: bool,
     durable: bool,
@@ -93,7 +94,7 @@ impl Node {
         &mut self,
         command: CommandId,
         what: Awaited,
-        need: Need,
+        need: Receipt,
         durable: bool,
         timeout: Option<Duration>,
         now: Now,
@@ -138,7 +139,7 @@ impl Node {
     ) {
         let dot = self.store.find(keyspace, key).map(|kept| kept.entry.dot);
         let dot = dot.ok_or_else(|| CommandError::UnknownKey { keyspace: keyspace.to_owned() });
-        let run = match self.may_wait(Need::All).and(dot) {
+        let run = match self.may_wait(Receipt::All).and(dot) {
             Ok(dot) => Run::from(dot),
             Err(error) => return reply(out, command, Err(error)),
         };
@@ -147,12 +148,12 @@ impl Node {
             Waiting {
                 command,
                 what: Awaited::Writes(run),
-                need: Need::All,
+                need: Receipt::All,
                 trace: true,
                 durable: false,
                 began: now.mono,
                 deadline: now.mono + wait.min(WAIT_MAX),
-                survey: Some(survey(Some(run), false, Need::All)),
+                survey: Some(survey(Some(run), false, Receipt::All)),
                 own: true,
                 ask_at: now.mono,
             },
@@ -160,19 +161,14 @@ impl Node {
         );
     }
 
-    fn may_wait(&self, need: Need) -> Result<(), CommandError> {
-        let fits = match need {
-            Need::Fraction(p) => p > 0.0 && p <= 1.0,
-            Need::Count(n) => (1..=MEMBERS_MAX).contains(&n),
-            Need::All | Need::Certified | Need::Quorum => true,
-        };
-        if !fits {
+    fn may_wait(&self, need: Receipt) -> Result<(), CommandError> {
+        if !need.is_possible() {
             let value = match need {
-                Need::Fraction(p) => p.to_string(),
-                Need::Count(n) => n.to_string(),
-                _ => String::new(),
+                Receipt::Fraction(p) => format!("{p:?}"),
+                Receipt::Count(n) => n.to_string(),
+                Receipt::All | Receipt::Certified | Receipt::Quorum => String::new(),
             };
-            return Err(CommandError::Need { value });
+            return Err(CommandError::NoReceipt { value });
         }
         let kept: usize = self.receipts.waiting.values().map(Waiting::kept).sum();
         if self.receipts.waiting.len() >= RECEIPTS_MAX
@@ -468,7 +464,7 @@ impl Node {
             let waiting = &self.receipts.waiting[&number];
             let settled = match waiting.need {
                 _ if waiting.trace => receipt.missing.iter().all(|m| m.why != Lack::Silent),
-                Need::Certified => receipt.certificate.is_some(),
+                Receipt::Certified => receipt.certificate.is_some(),
                 _ => receipt.have.len() >= receipt.needed,
             };
             if settled || over {
@@ -486,26 +482,26 @@ impl Node {
         waiting.trace || have >= needed(waiting.need, size)
     }
 
-    fn end_wait(&mut self, number: u64, settled: bool, receipt: Receipt, out: &mut Outbox) {
+    fn end_wait(&mut self, number: u64, settled: bool, receipt: Receipted, out: &mut Outbox) {
         let Some(waiting) = self.receipts.waiting.remove(&number) else { return };
         let receipt = Box::new(receipt);
         if settled || waiting.trace {
             self.stats.receipts += 1;
             self.stats.certificates += u64::from(receipt.certificate.is_some());
-            reply(out, waiting.command, Ok(Reply::Receipt(receipt)));
+            reply(out, waiting.command, Ok(Reply::Receipted(receipt)));
         } else {
             self.stats.receipts_late += 1;
             reply(out, waiting.command, Err(CommandError::NotEnough(receipt)));
         }
     }
 
-    fn receipt(&self, number: u64, now: Now) -> Receipt {
+    fn receipt(&self, number: u64, now: Now) -> Receipted {
         let waiting = &self.receipts.waiting[&number];
         let own = self.own();
-        let mut receipt = Receipt {
+        let mut receipt = Receipted {
             needed: needed(waiting.need, self.table.size()),
             elapsed: now.mono.since(waiting.began),
-            ..Receipt::default()
+            ..Receipted::default()
         };
         let nobody = survey(None, false, waiting.need);
         let survey = waiting.survey.as_ref().unwrap_or(&nobody);
@@ -532,7 +528,7 @@ impl Node {
 
     fn put_in(
         &self,
-        receipt: &mut Receipt,
+        receipt: &mut Receipted,
         slot: Slot,
         lack: Result<(), Lack>,
         (durable, way): (bool, Option<Way>),
@@ -591,11 +587,11 @@ impl Waiting {
     }
 }
 
-fn survey(run: Option<Run>, durable: bool, need: Need) -> Survey {
+fn survey(run: Option<Run>, durable: bool, need: Receipt) -> Survey {
     Survey::new(Goal {
         runs: run.into_iter().collect(),
         durable,
-        same_members: need == Need::Certified || run.is_none(),
+        same_members: need == Receipt::Certified || run.is_none(),
         same_state: run.is_none(),
     })
 }
