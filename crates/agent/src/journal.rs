@@ -114,6 +114,10 @@ pub(crate) fn describe(alarm: &Alarm) -> (&'static str, String) {
         Alarm::ForeignCluster { from } => {
             ("foreign_cluster", format!("frames of another cluster arrive from {from}"))
         }
+        Alarm::PolicyConflict { keyspace, stands } => (
+            "policy_conflict",
+            format!("keyspace {keyspace:?} was declared in two ways: {stands} stands"),
+        ),
         other => ("other", format!("{other:?}")),
     }
 }

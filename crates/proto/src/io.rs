@@ -15,6 +15,9 @@ use crate::base::clocks::{Dot, Hlc, Run};
 use crate::base::flag::{FlagChange, FlagRefused, ValueType};
 use crate::base::id::NodeId;
 use crate::base::operation::{Kind, Operation, Refused};
+use crate::base::policy::Policy;
+use crate::base::session::Session;
+use crate::base::token::Token;
 
 /// Pairs a command with its [`Output::Reply`]; chosen by the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,6 +129,14 @@ pub enum Command {
     Update { keyspace: String, key: Vec<u8>, kind: Kind, operation: Operation },
     /// Change a flag: a typed setting of the whole cluster.
     Flag { name: String, change: FlagChange },
+    /// Wait, at most so long, until this node has applied all that a session has seen: what it
+    /// reads or writes here then is no older than that.
+    CatchUp { keyspace: String, session: Session, wait: Duration },
+    /// Declare what a keyspace is, for all nodes.
+    Declare { keyspace: String, policy: Policy },
+    /// Declare this as soon as this node is in step, unless it is declared already: a declaration
+    /// that says otherwise stands and is reported.
+    Expect { keyspace: String, policy: Policy },
     /// Send a user event to all.
     Emit { name: String, payload: Vec<u8> },
     /// Replace the list of seeds.
@@ -376,10 +387,28 @@ pub enum CommandError {
     },
     /// The keyspace belongs to a part of the system: its own commands write there.
     Reserved {
-        keyspace: &'static str,
+        keyspace: String,
     },
     /// The operation does not fit the value.
     Operation(Refused),
+    /// Nobody has declared this keyspace or written to it, as far as this node knows.
+    UnknownKeyspace {
+        name: String,
+    },
+    /// The keyspace is declared for other values.
+    Policy {
+        keyspace: String,
+        holds: &'static str,
+    },
+    /// This node lacks writes that the session has seen, and did not get them in time: the newest
+    /// of each writer.
+    Stale {
+        missing: Vec<Dot>,
+    },
+    /// The session was not used for so long that its writers may be forgotten.
+    SessionExpired,
+    /// The session has seen too many writers.
+    SessionFull,
     /// The data directory does not accept writes.
     DiskFailed,
     /// Not yet synchronised with the cluster after joining it.
@@ -434,6 +463,7 @@ impl fmt::Display for JoinFailure {
 
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use crate::base::session::SESSION_WRITERS_MAX;
         use crate::limits::*;
         match self {
             CommandError::KeyLength { bytes } => {
@@ -477,6 +507,19 @@ impl fmt::Display for CommandError {
                 write!(f, "keyspace {keyspace:?} is reserved: its own commands write there")
             }
             CommandError::Operation(refused) => refused.fmt(f),
+            CommandError::UnknownKeyspace { name } => {
+                write!(f, "unknown keyspace {name:?}: nobody has declared it or written to it")
+            }
+            CommandError::Policy { keyspace, holds } => {
+                write!(f, "keyspace {keyspace:?} is declared for {holds}")
+            }
+            CommandError::Stale { missing } => put_missing(f, missing),
+            CommandError::SessionExpired => {
+                f.write_str("the session was not used for a day: start a new one")
+            }
+            CommandError::SessionFull => {
+                write!(f, "a session of {SESSION_WRITERS_MAX} writers is full: start a new one")
+            }
             CommandError::DiskFailed => f.write_str("the data directory does not accept writes"),
             CommandError::NotSynced => f.write_str("not yet synchronised with the cluster"),
             CommandError::Busy => f.write_str("too many writes wait for the disk"),
@@ -511,6 +554,11 @@ impl Receipted {
             more => write!(f, " and {more} more"),
         }
     }
+}
+
+fn put_missing(f: &mut fmt::Formatter<'_>, missing: &[Dot]) -> fmt::Result {
+    f.write_str("stale: this node lacks what the session has seen:")?;
+    missing.iter().try_for_each(|&dot| write!(f, " {}", Token(dot)))
 }
 
 impl fmt::Display for Refused {
@@ -709,10 +757,15 @@ pub enum Alarm {
     ForeignCluster {
         from: SocketAddr,
     },
+    /// A keyspace was declared in two ways; `stands` is what holds now.
+    PolicyConflict {
+        keyspace: String,
+        stands: Policy,
+    },
 }
 
 impl Alarm {
-    pub const KINDS: usize = 10;
+    pub const KINDS: usize = 11;
 
     /// A small number per kind, to limit each kind's rate apart.
     pub fn kind(&self) -> usize {
@@ -727,6 +780,7 @@ impl Alarm {
             Alarm::DiskFailed => 7,
             Alarm::DiskRecovered => 8,
             Alarm::ForeignCluster { .. } => 9,
+            Alarm::PolicyConflict { .. } => 10,
         }
     }
 }
@@ -777,6 +831,9 @@ counters! {
     /// Dissemination: rumour frames sent by class, and received ones that were already known.
     rumours_member_sent, rumours_state_sent, rumours_event_sent, rumours_stale,
     gossip_packets_sent,
+    /// Reads and writes of sessions: answered at once, after waiting, and refused as stale; and how
+    /// often a peer was asked for what a session had seen.
+    session_served, session_waited, session_stale, session_asked,
     /// State.
     writes, writes_refused, entries_applied, entries_stale, entries_ended, conflicts_discarded, state_faults,
     clock_alarms, disk_failures,

@@ -51,6 +51,8 @@ pub const REQUESTS_MAX: usize = 64;
 pub const SUPERSEDED_MAX: usize = 16;
 /// Writers of one value that merges. More: a further writer's operation is refused.
 pub const WRITERS_MAX: usize = 1024;
+/// Reads and writes that wait until this node has what their session has seen. More: refused as busy.
+pub const READERS_WAITING_MAX: usize = 1024;
 /// Own writes that wait for the disk. More: the write is refused as busy.
 pub const PENDING_WRITES_MAX: usize = 4096;
 /// Events of one origin that wait for an earlier one. More: the newest is dropped and repaired.

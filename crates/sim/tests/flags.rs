@@ -200,7 +200,7 @@ fn what_does_not_fit_is_refused() {
     let update = Command::Update { keyspace, key, kind: Kind::Map, operation: Operation::Clear };
     for command in [write, update] {
         let id = world.command(0, command);
-        let reserved = Some(Err(CommandError::Reserved { keyspace: "flags" }));
+        let reserved = Some(Err(CommandError::Reserved { keyspace: "flags".to_owned() }));
         assert_eq!(world.reply_to(id).cloned(), reserved);
     }
     assert_eq!(value(&world, 0).as_deref(), Some("1"));

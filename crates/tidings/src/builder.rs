@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tidings_proto::limits::NAME_BYTES_MAX;
+use tidings_proto::base::policy::{Policy, is_reserved};
+use tidings_proto::limits::{KEYSPACE_BYTES_MAX, NAME_BYTES_MAX};
 use tidings_proto::{Config, Identity, NodeId};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -34,6 +35,7 @@ pub struct Builder {
     config: Config,
     cluster: Option<String>,
     watch_buffer: usize,
+    keyspaces: Vec<(String, Policy)>,
 }
 
 impl Builder {
@@ -48,6 +50,7 @@ impl Builder {
             config: Config::lan(),
             cluster: None,
             watch_buffer: WATCH_BUFFER,
+            keyspaces: Vec::new(),
         }
     }
 
@@ -101,6 +104,15 @@ impl Builder {
         self
     }
 
+    /// Declares a keyspace as soon as the node is in step with its cluster, unless it is declared
+    /// already: another declaration stands, and is reported ([`Alarm::PolicyConflict`]).
+    ///
+    /// [`Alarm::PolicyConflict`]: crate::Alarm::PolicyConflict
+    pub fn keyspace(mut self, name: impl Into<String>, policy: Policy) -> Builder {
+        self.keyspaces.push((name.into(), policy));
+        self
+    }
+
     /// Starts the node on the current tokio runtime, which needs time and I/O enabled.
     pub async fn start(self) -> Result<Node, StartError> {
         let Builder { name, tags, watch_buffer, .. } = &self;
@@ -146,6 +158,7 @@ impl Builder {
             id: id_out,
         })
         .map_err(StartError::Refused)?;
+        driver.expect(self.keyspaces.clone());
         if complete || !seed_addrs.is_empty() {
             driver.join(seed_addrs.clone());
         }
@@ -191,8 +204,17 @@ impl Builder {
         })?;
         let advertise = self.advertise.as_deref().map(Advertised::parse).transpose()?;
         self.seeds.iter().try_for_each(|seed| seeds::check(seed))?;
+        self.keyspaces.iter().try_for_each(|(name, _)| check_keyspace(name))?;
         Ok((config, bind, advertise))
     }
+}
+
+fn check_keyspace(name: &str) -> Result<(), StartError> {
+    if name.is_empty() || name.len() > KEYSPACE_BYTES_MAX || is_reserved(name) {
+        let expected = "1 to 64 bytes without a leading dot";
+        return Err(StartError::Address { what: "keyspace", value: name.to_owned(), expected });
+    }
+    Ok(())
 }
 
 /// Without a port: the one that was bound.

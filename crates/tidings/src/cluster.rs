@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use tidings_proto::base::clocks::{Dot, Hlc, Run};
 use tidings_proto::base::operation::{Kind, Operation};
-use tidings_proto::io::{Command, Conflict, Member, Receipt, Reply, Stats};
+use tidings_proto::base::policy::Policy;
+use tidings_proto::io::{Command, CommandError, Conflict, Member, Receipt, Reply, Stats};
 use tidings_proto::node::EntryView;
 use tidings_proto::state::crdt::Merged;
 use tidings_proto::{NodeId, View};
@@ -214,6 +215,17 @@ impl Node {
         }
     }
 
+    /// Declares what a keyspace is, for all nodes: it replaces what was declared before. Keys that
+    /// are there keep the kind of their first write.
+    pub async fn declare(&self, keyspace: impl Into<String>, policy: Policy) -> Result<(), Error> {
+        self.command(Command::Declare { keyspace: keyspace.into(), policy }).await.map(|_| ())
+    }
+
+    /// The keyspaces that this node knows, by name, with what is declared of each.
+    pub async fn keyspaces(&self) -> Result<Vec<(String, Option<Policy>)>, Stopped> {
+        self.query(|view, _| view.policies()).await
+    }
+
     pub(crate) async fn command(&self, command: Command) -> Result<Reply, Error> {
         let (reply, replied) = oneshot::channel();
         let order = Order::Command { command, reply };
@@ -231,8 +243,8 @@ impl std::fmt::Debug for Node {
 /// A named group of replicated keys: any bytes, by default the last writer wins.
 #[derive(Clone, Debug)]
 pub struct Keyspace {
-    node: Node,
-    name: String,
+    pub(crate) node: Node,
+    pub(crate) name: String,
 }
 
 /// Names what was written, each write by its dot, in order. It holds on to the node.
@@ -344,25 +356,39 @@ impl Keyspace {
     }
 
     /// The value that merges, as this node knows it now.
-    pub async fn merged(&self, key: impl AsRef<[u8]>) -> Result<Option<Arc<Merged>>, Stopped> {
+    pub async fn merged(&self, key: impl AsRef<[u8]>) -> Result<Option<Arc<Merged>>, Error> {
         Ok(self.entry(key).await?.and_then(|e| e.merged))
     }
 
-    /// The value as this node knows it now; `None` where there is none or it was deleted.
-    pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Stopped> {
+    /// The value as this node knows it now; `None` where there is none or it was deleted. A
+    /// keyspace that nobody has declared or written to is an error.
+    pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
         let entry = self.entry(key).await?;
         Ok(entry.and_then(|e| e.value).map(|value| value.to_vec()))
     }
 
     /// The entry with its stamp and positions; a deleted one has no value.
-    pub async fn entry(&self, key: impl AsRef<[u8]>) -> Result<Option<EntryView>, Stopped> {
-        let (name, key) = (self.name.clone(), key.as_ref().to_vec());
-        self.node.query(move |view, _| view.entry(&name, &key)).await
+    pub async fn entry(&self, key: impl AsRef<[u8]>) -> Result<Option<EntryView>, Error> {
+        let key = key.as_ref().to_vec();
+        self.read(move |view, name| Ok(view.entry(name, &key))).await
     }
 
     /// All live entries whose key starts with `prefix`, in the order of keys.
-    pub async fn list(&self, prefix: impl AsRef<[u8]>) -> Result<Vec<EntryView>, Stopped> {
-        let (name, prefix) = (self.name.clone(), prefix.as_ref().to_vec());
-        self.node.query(move |view, _| view.entries(&name, &prefix).collect()).await
+    pub async fn list(&self, prefix: impl AsRef<[u8]>) -> Result<Vec<EntryView>, Error> {
+        let prefix = prefix.as_ref().to_vec();
+        self.read(move |view, name| Ok(view.entries(name, &prefix).collect())).await
+    }
+
+    /// What every read asks first: whether the keyspace can be read.
+    pub(crate) async fn read<R: Send + 'static>(
+        &self,
+        read: impl FnOnce(&View<'_>, &str) -> Result<R, CommandError> + Send + 'static,
+    ) -> Result<R, Error> {
+        let name = self.name.clone();
+        let question = move |view: &View<'_>, _: &Stats| {
+            view.may_read(&name)?;
+            read(view, &name)
+        };
+        self.node.query(question).await?.map_err(Error::Refused)
     }
 }

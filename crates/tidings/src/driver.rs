@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
+use tidings_proto::base::policy::Policy;
 use tidings_proto::io::{
     Alarm, Command, CommandError, CommandId, Event, Input, Member, Outbox, Output, Persist, Reply,
     RequestError, RequestId, Stats,
@@ -96,6 +97,8 @@ pub(crate) struct Driver {
     replies: BTreeMap<CommandId, Waiting>,
     next_number: u64,
     seeds: Vec<SocketAddr>,
+    /// What keyspaces shall be, for the core of a new identity too.
+    expected: Vec<Command>,
     seed_task: Option<AbortHandle>,
     /// The node has left: nothing is sent any more.
     quiet: bool,
@@ -163,6 +166,7 @@ impl Driver {
             replies: BTreeMap::new(),
             next_number: 0,
             seeds: Vec::new(),
+            expected: Vec::new(),
             seed_task: None,
             quiet: false,
             audience: parts.audience,
@@ -184,6 +188,13 @@ impl Driver {
     pub(crate) fn join(&mut self, seeds: Vec<SocketAddr>) {
         self.submit(Command::SetSeeds { addrs: seeds.clone() }, None);
         self.submit(Command::Join { addrs: seeds, retry: true }, None);
+    }
+
+    /// Declares keyspaces that nobody has declared, once this node is in step.
+    pub(crate) fn expect(&mut self, keyspaces: Vec<(String, Policy)>) {
+        for (keyspace, policy) in keyspaces {
+            self.submit(Command::Expect { keyspace, policy }, None);
+        }
     }
 
     /// The task that resolves the names of seeds ends with the node.
@@ -508,6 +519,9 @@ impl Driver {
         }
         if let Command::SetSeeds { addrs } = &command {
             self.seeds = addrs.clone();
+        }
+        if let Command::Expect { .. } = &command {
+            self.expected.push(command.clone());
         }
         let id = CommandId(self.number());
         if let Some(reply) = reply {

@@ -23,6 +23,7 @@
 //! | `receipt` | how long a program waits for others: [`Waiting`] |
 //! | `builder` | how a node starts: [`Builder`] |
 //! | `flags` | settings of the whole cluster: [`Flags`] |
+//! | `session` | how a session goes with reads and writes: [`InSession`] |
 //! | `seeds` | how names of seeds become addresses |
 //! | `driver` | when the core runs: one loop, one task |
 //! | `timer` | how the loop is woken at its deadline |
@@ -43,6 +44,7 @@ mod lease;
 mod net;
 mod receipt;
 mod seeds;
+mod session;
 mod timer;
 mod watch;
 
@@ -52,12 +54,15 @@ pub use errors::{DataDirFault, Error, StartError, Stopped};
 pub use flags::Flags;
 pub use lease::Lease;
 pub use receipt::{Version, Waiting};
+pub use session::{InSession, SESSION_WAIT};
 pub use watch::{Change, Indexes, Watch, What};
 
 pub use tidings_proto::base::clocks::{Dot, Hlc, Run};
 pub use tidings_proto::base::context::Context;
 pub use tidings_proto::base::flag::{FlagChange, FlagRefused, Share, ValueType};
 pub use tidings_proto::base::operation::{Kind, Operation};
+pub use tidings_proto::base::policy::{Consistency, Policy, PolicyError, Values};
+pub use tidings_proto::base::session::{NotASession, Session};
 pub use tidings_proto::config::ConfigError;
 pub use tidings_proto::io::{
     Alarm, Certificate, CommandError, Conflict, Event, Holder, JoinFailure, Lack, Member,

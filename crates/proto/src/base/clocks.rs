@@ -225,6 +225,13 @@ impl VersionVector {
         self.origins.values().any(Applied::has_holes)
     }
 
+    /// The origin whose identity begins so.
+    pub fn origin_of(&self, short: u64) -> Option<NodeId> {
+        let from = NodeId::from_u128(u128::from(short) << 64);
+        let (&id, _) = self.origins.range(from..).next()?;
+        (id.short() == short).then_some(id)
+    }
+
     pub fn knows(&self, origin: NodeId) -> bool {
         self.origins.contains_key(&origin)
     }

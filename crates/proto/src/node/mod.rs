@@ -13,6 +13,8 @@
 //! | `joining` | exchanges with seeds and remembered members |
 //! | `writes` | commands on state, durability, entries and events off the wire |
 //! | `sessions` | fingerprints compared, reconciliation |
+//! | `readers` | users' sessions: waiting for what they have seen |
+//! | `policies` | what keyspaces are declared to be |
 //! | `serving` | answers to others' requests |
 //! | `receipts` | who has applied what: asked, answered, waited for |
 //! | `view` | what readers may see |
@@ -22,7 +24,9 @@ mod flags;
 mod joining;
 mod members;
 mod packets;
+mod policies;
 mod probing;
+mod readers;
 mod receipts;
 mod serving;
 mod sessions;
@@ -66,6 +70,7 @@ pub use view::{Contact, EntryView, Evidence, FlagView, Holding, Level, View};
 use detector::Pulse;
 use flags::Flags;
 use joining::Joins;
+use readers::Readers;
 use receipts::Receipts;
 use sessions::{Asked, Sessions};
 use verdicts::CaseFile;
@@ -141,6 +146,7 @@ pub struct Node {
     writes: Writes,
     /// Writes given up of late, oldest first.
     conflicts: VecDeque<Arc<Conflict>>,
+    readers: Readers,
     members_mismatch: Mismatch,
     state_mismatch: Mismatch,
     sessions: Sessions,
@@ -228,6 +234,7 @@ impl Node {
             flags: Flags::new(),
             writes: Writes::new(reserved, &store, identity.id),
             conflicts: VecDeque::new(),
+            readers: Readers::default(),
             members_mismatch: Mismatch::default(),
             state_mismatch: Mismatch::default(),
             sessions: Sessions::default(),
@@ -313,7 +320,7 @@ impl Node {
             Command::Write { keyspace, .. } | Command::Update { keyspace, .. }
                 if keyspace == flag::KEYSPACE =>
             {
-                Err(CommandError::Reserved { keyspace: flag::KEYSPACE })
+                Err(CommandError::Reserved { keyspace: flag::KEYSPACE.to_owned() })
             }
             Command::Flag { name, change } => {
                 return self.change_flag(id, name, change, now, out);
@@ -333,6 +340,13 @@ impl Node {
             Command::Trace { keyspace, key, timeout } => {
                 return self.trace(id, &keyspace, &key, timeout, now, out);
             }
+            Command::CatchUp { keyspace, session, wait } => {
+                return self.catch_up(id, &keyspace, session, wait, now, out);
+            }
+            Command::Declare { keyspace, policy } => {
+                return self.declare(id, keyspace, policy, now, out);
+            }
+            Command::Expect { keyspace, policy } => self.expect_policy(keyspace, policy),
             Command::ForceLeave { name, prune } => self.force_leave(&name, prune, now, out),
             Command::SetTags { set, unset } => self.set_tags(set, unset, now, out),
             Command::Emit { name, payload } => self.emit(name, payload, now, out),
@@ -354,6 +368,10 @@ impl Node {
                 let own = self.me().addr;
                 self.joins.rejoin(addrs.into_iter().filter(|&a| a != own).collect(), Time::ZERO);
                 return reply(out, id, Ok(Reply::Joined { contacted: 0 }));
+            }
+            if let Command::Expect { keyspace, policy } = command {
+                let expected = self.expect_policy(keyspace, policy);
+                return reply(out, id, expected);
             }
             reply(out, id, Err(CommandError::Busy));
         }
@@ -385,7 +403,7 @@ impl Node {
                 return;
             }
             Phase::Starting => return self.retry_disk(now, out),
-            Phase::Left => return,
+            Phase::Left => return self.dismiss_readers(out),
             Phase::Leaving { command, until } if until <= now.mono => {
                 self.finish_leaving(command, now, out);
             }
@@ -399,6 +417,8 @@ impl Node {
         self.run_receipts(now, out);
         self.run_flags(now, out);
         self.run_endings(now, out);
+        self.run_policies(now, out);
+        self.run_readers(now.mono, out);
         self.retry_disk(now, out);
         if self.housekeeping <= now.mono {
             self.housekeeping = now.mono + housekeeping_interval(&self.config);
@@ -430,6 +450,7 @@ impl Node {
                     .min(self.sessions.next_deadline())
                     .min(self.receipts.next_deadline())
                     .min(self.flags.next_deadline())
+                    .min(self.readers.next_deadline())
                     .min(self.writes.retry_at)
                     .min(self.store.next_ending())
                     .min(self.housekeeping)

@@ -82,6 +82,8 @@ pub(super) enum Exchange {
     Joining,
     /// Equal vectors, unequal entries: compare in full.
     Full,
+    /// A user's session has seen what this node lacks.
+    Reader,
 }
 
 #[derive(Debug)]
@@ -280,7 +282,8 @@ impl Node {
         exchange: Exchange,
         out: &mut Outbox,
     ) {
-        if self.sessions.active >= self.config.sessions_max && exchange != Exchange::Joining {
+        let waited_for = matches!(exchange, Exchange::Joining | Exchange::Reader);
+        if self.sessions.active >= self.config.sessions_max && !waited_for {
             return;
         }
         self.stats.state_sessions += 1;
@@ -305,6 +308,12 @@ impl Node {
         DeltaRequest { boot, cursor, full, have: self.vectors() }.put(&mut out.bytes);
         let asked = Asked { ask: Ask::Delta(pages), peer: Some(peer), addr };
         self.ask(start, asked, SESSION_TIMEOUT, out);
+    }
+
+    /// Whether entries are on their way from this peer.
+    pub(super) fn is_taking_from(&self, peer: NodeId) -> bool {
+        let from = |a: &Asked| a.peer == Some(peer) && matches!(a.ask, Ask::Delta(_));
+        self.asked.values().any(from)
     }
 
     /// Sends a request whose packet starts at `start`; `None` when too many are under way.

@@ -8,10 +8,12 @@ use super::writes::user_event;
 use super::{Node, Phase, joining, sessions};
 use crate::base::clocks::{Dot, Hlc};
 use crate::base::id::NodeId;
+use crate::base::policy::Policy;
+use crate::base::session::Session;
 use crate::base::time::Time;
 use crate::config::{Config, Detector};
 use crate::dissemination::events::RECENT_MAX;
-use crate::io::{Conflict, Member, UserEvent};
+use crate::io::{CommandError, Conflict, Member, UserEvent};
 use crate::limits;
 use crate::membership::facts::Facts;
 use crate::membership::record::Standing;
@@ -229,6 +231,39 @@ impl<'a> View<'a> {
         keys.filter_map(|kept| self.flag(std::str::from_utf8(&kept.entry.key).ok()?)).collect()
     }
 
+    /// Lets a session remember an entry that it reads, with all that a value that merges holds.
+    pub fn remember(&self, entry: &EntryView, session: &mut Session) -> Result<(), CommandError> {
+        let merged = entry.merged.iter().flat_map(|merged| merged.context().dots());
+        let mut fits = session.add(entry.dot);
+        for dot in merged {
+            let Some(origin) = self.node.store.vector().origin_of(dot.writer) else {
+                return Err(CommandError::NotSynced);
+            };
+            fits &= session.add(Dot { origin, seq: dot.seq });
+        }
+        if fits { Ok(()) } else { Err(CommandError::SessionFull) }
+    }
+
+    /// What a session has seen and this node has not.
+    pub fn missing(&self, session: &Session) -> Vec<Dot> {
+        session.missing(self.node.store.vector())
+    }
+
+    /// Whether this node can answer a read of a keyspace now.
+    pub fn may_read(&self, keyspace: &str) -> Result<(), CommandError> {
+        self.node.may_read(keyspace)
+    }
+
+    /// The keyspaces that this node knows, by name, with what is declared of each.
+    pub fn policies(&self) -> Vec<(String, Option<Policy>)> {
+        self.node.policies()
+    }
+
+    /// What is declared of a keyspace; `None`: nothing, so the default holds.
+    pub fn declared(&self, keyspace: &str) -> Option<Policy> {
+        self.node.declared(keyspace)
+    }
+
     pub fn keyspaces(&self) -> Vec<Arc<str>> {
         self.node.store.keyspaces().cloned().collect()
     }
@@ -315,6 +350,7 @@ impl<'a> View<'a> {
             ("rumours", node.queue.len(), limits::MEMBERS_MAX * 2 + limits::ENTRIES_MAX + recent),
             ("seeds", node.seeds.len(), limits::SEEDS_MAX),
             ("joins under way", node.joins.len(), joining::ATTEMPTS_MAX),
+            ("readers waiting", node.readers.waiting(), limits::READERS_WAITING_MAX),
             ("requests under way", node.asked.len(), limits::REQUESTS_MAX),
             ("receipts", node.receipts.waiting(), limits::RECEIPTS_MAX),
             ("answers owed", node.receipts.owed(), limits::OWED_MAX + limits::RECEIPTS_MAX),

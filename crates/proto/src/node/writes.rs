@@ -11,6 +11,7 @@ use crate::base::clocks::{Dot, Hlc};
 use crate::base::context::ShortDot;
 use crate::base::id::NodeId;
 use crate::base::operation::{Kind, Operation};
+use crate::base::policy::Policy;
 use crate::base::time::{Now, Time};
 use crate::dissemination::events::{Received, StoredEvent};
 use crate::dissemination::queue::Topic;
@@ -60,6 +61,9 @@ pub(super) struct Writes {
     /// when the disk knows that they are used (rule 7).
     refused: Vec<u64>,
     pub member_changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Declarations of this node's settings that wait until it is in step with its cluster: before,
+    /// it does not know what others have declared.
+    pub expected: Vec<(String, Policy)>,
 }
 
 #[derive(Debug)]
@@ -88,6 +92,7 @@ impl Writes {
             doubtful: Vec::new(),
             refused: Vec::new(),
             member_changes: BTreeMap::new(),
+            expected: Vec::new(),
         }
     }
 
@@ -141,7 +146,9 @@ impl Node {
         out: &mut Outbox,
     ) {
         let writes = vec![(key, None)];
-        let merged = self.may_accept(&keyspace, &writes).and_then(|()| {
+        let may =
+            self.may_update(&keyspace, kind).and_then(|()| self.may_accept(&keyspace, &writes));
+        let merged = may.and_then(|()| {
             let event = ShortDot { writer: self.id.short(), seq: self.writes.next_seq };
             let mut value = self.value_to_update(&keyspace, &writes[0].0, kind)?;
             value.apply(event, operation).map_err(CommandError::Operation)?;
@@ -182,7 +189,7 @@ impl Node {
     }
 
     /// Publishes numbered writes, at once or when they are on disk.
-    fn make_durable(
+    pub(super) fn make_durable(
         &mut self,
         command: CommandId,
         entries: Vec<Entry>,
@@ -205,6 +212,7 @@ impl Node {
         keyspace: &str,
         writes: &[(Vec<u8>, Option<Vec<u8>>)],
     ) -> Result<(), CommandError> {
+        self.policy_admits(keyspace, None)?;
         self.may_accept(keyspace, writes)?;
         for (key, _) in writes {
             let merged = self.store.find(keyspace, key).and_then(|k| k.entry.merged.as_ref());
@@ -215,7 +223,13 @@ impl Node {
         Ok(())
     }
 
-    fn may_accept(
+    /// A first write creates a keyspace; what an operation builds on must be known.
+    fn may_update(&self, keyspace: &str, kind: Kind) -> Result<(), CommandError> {
+        self.may_read(keyspace)?;
+        self.policy_admits(keyspace, Some(kind))
+    }
+
+    pub(super) fn may_accept(
         &self,
         keyspace: &str,
         writes: &[(Vec<u8>, Option<Vec<u8>>)],
@@ -270,7 +284,7 @@ impl Node {
     }
 
     /// Gives the group its sequence numbers and one stamp above all that it replaces.
-    fn number(
+    pub(super) fn number(
         &mut self,
         keyspace: &str,
         writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
@@ -433,6 +447,7 @@ impl Node {
                 self.conflicts.pop_front();
             }
             self.conflicts.push_back(Arc::clone(&conflict));
+            self.declared_apart(&conflict, out);
             self.emit_event(Event::Conflict(conflict), out);
         }
     }

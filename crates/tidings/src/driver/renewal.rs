@@ -89,6 +89,9 @@ impl Driver {
         self.feed(Input::Tick);
         let seeds = self.seeds.clone();
         self.submit(Command::SetSeeds { addrs: seeds }, None);
+        for command in std::mem::take(&mut self.expected) {
+            self.submit(command, None);
+        }
         self.submit(Command::Join { addrs: contacts, retry: true }, None);
     }
 }
