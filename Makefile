@@ -1,5 +1,5 @@
 # Two verbs for checks: `verify` never writes, `fix` does. CI runs `make test`, as you do.
-.PHONY: demo test verify fix bench predict soak results build
+.PHONY: demo test verify fix bench bench-state predict soak results build
 
 CARGO ?= cargo
 
@@ -22,6 +22,9 @@ fix:                        ## formats and applies what clippy can
 
 bench: build                ## a real Serf cluster and ours on the same work (needs root, serf, nft)
 	./bench/run
+
+bench-state:                ## replicated state beside chitchat and merkle-search-tree, one JSON line a row
+	./bench/state/run --page docs/results/state.md
 
 predict: build              ## how long a key takes to reach 50 real agents, beside the plan's figures
 	./bench/predict.py > docs/results/prediction.md

@@ -1,11 +1,14 @@
 //! Decides what each decoder promises for any bytes: it returns, and what it accepts is encoded
 //! again to the same value.
 
+use std::time::Duration;
+
 use tidings_proto::anti_entropy::bloom::Filter;
 use tidings_proto::anti_entropy::digest::{
     DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors,
 };
 use tidings_proto::anti_entropy::merkle::{self, Page, Span, Tree, Walk};
+use tidings_proto::anti_entropy::root::{Claim, Offered, Roots, Verdict};
 use tidings_proto::base::hash::HashKey;
 use tidings_proto::base::time::{Now, Time};
 use tidings_proto::detection::message::{
@@ -198,6 +201,23 @@ pub fn tree_page(data: &[u8]) {
     walk.request(&mut tree, 4096);
     let _ = walk.answered(&mut tree, &page);
     assert!(walk.ours().len() <= 100);
+}
+
+/// A claim that decodes is judged: by nobody that knows its root.
+pub fn claim(data: &[u8]) {
+    let Ok(claim) = Claim::read(&mut Reader::new(data)) else { return };
+    let mut again = Vec::new();
+    claim.put(&mut again);
+    assert_eq!(Claim::read(&mut Reader::new(&again)).as_ref(), Ok(&claim));
+    let mut roots = Roots::new([claim.base.root.authority], Duration::from_secs(60));
+    let mut state = Tree::new();
+    assert_eq!(roots.judge(&claim, &mut state), Verdict::Unverified);
+    if let Offered::Ask(question) = roots.offer(&claim.base, u64::MAX / 2) {
+        assert_eq!(roots.verified(question.id, true), Ok(()));
+        let before = state.root();
+        roots.judge(&claim, &mut state);
+        assert_eq!(state.root(), before);
+    }
 }
 
 pub fn filter(data: &[u8]) {

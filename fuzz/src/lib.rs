@@ -22,7 +22,7 @@ const fn target(name: &'static str, run: fn(&[u8]), samples: fn() -> Vec<Vec<u8>
     Target { name, run, samples }
 }
 
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 18] = [
     target("packet", decoders::packet, samples::packets),
     target("frames", decoders::frames, samples::frames),
     target("facts", decoders::facts, samples::facts),
@@ -38,6 +38,7 @@ pub const TARGETS: [Target; 17] = [
     target("delta", decoders::delta, samples::deltas),
     target("tree_page", decoders::tree_page, samples::tree_pages),
     target("filter", decoders::filter, samples::filters),
+    target("claim", decoders::claim, samples::claims),
     target("disk", decoders::disk, samples::disks),
     target("node", machine::node, samples::nodes),
 ];

@@ -101,3 +101,12 @@ pub const STAGES_WATCHED_MAX: usize = 256;
 pub const CONFLICTS_MAX: usize = 1024;
 /// What is kept of the value of such a write. Longer: cut, with its length told.
 pub const CONFLICT_VALUE_BYTES_MAX: usize = 4096;
+/// Keys that a claim names as written since its root. More: the claim is malformed; a replica that far
+/// ahead waits for a newer root.
+pub const CLAIM_CHANGES_MAX: usize = 100_000;
+/// Verified roots of one scope. More: the oldest is forgotten, and verified again when it is built on.
+pub const ROOTS_KEPT_MAX: usize = 16;
+/// Signatures of roots being checked. More: the root is refused as busy.
+pub const ROOTS_ASKED_MAX: usize = 64;
+/// A signature. Longer: the root is malformed.
+pub const SIGNATURE_BYTES_MAX: usize = 128;

@@ -115,7 +115,10 @@ fn sources(folder: &str) -> Vec<Source> {
 }
 
 fn all_sources() -> Vec<Source> {
-    ["crates", "fuzz/src", "fuzz/fuzz_targets", "bench"].iter().flat_map(|f| sources(f)).collect()
+    ["crates", "fuzz/src", "fuzz/fuzz_targets", "bench/state/src"]
+        .iter()
+        .flat_map(|f| sources(f))
+        .collect()
 }
 
 fn report(rule: &str, findings: Vec<String>) {

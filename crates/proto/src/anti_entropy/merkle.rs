@@ -48,6 +48,34 @@ impl Span {
         fits.then(|| Span { start: (u64::from(at) << (BITS_MAX - bits)) as u32, bits })
     }
 
+    pub fn put(self, out: &mut Vec<u8>) {
+        out.push(self.bits);
+        self.put_start(out);
+    }
+
+    fn put_start(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.start.to_be_bytes()[..usize::from(self.bits.div_ceil(8))]);
+    }
+
+    pub fn read(r: &mut Reader<'_>) -> Decoded<Span> {
+        let bits = r.u8("range")?;
+        Span::read_start(r, bits)
+    }
+
+    fn read_start(r: &mut Reader<'_>, bits: u8) -> Decoded<Span> {
+        if bits > BITS_MAX {
+            return Err(DecodeError::Invalid("range"));
+        }
+        let mut start = [0; 4];
+        let len = usize::from(bits.div_ceil(8));
+        start[..len].copy_from_slice(r.take(len, "range")?);
+        let start = u32::from_be_bytes(start);
+        if u64::from(start) << bits & u64::from(u32::MAX) != 0 {
+            return Err(DecodeError::Invalid("range"));
+        }
+        Ok(Span { start, bits })
+    }
+
     pub fn holds(self, element: u128) -> bool {
         self.elements().contains(&element)
     }
@@ -384,7 +412,7 @@ fn put_item(out: &mut Vec<u8>, item: &Item) {
     let span = item.span();
     let flag = if matches!(item, Item::Leaf { .. }) { LEAF_FLAG } else { 0 };
     out.push(span.bits | flag);
-    out.extend_from_slice(&span.start.to_be_bytes()[..usize::from(span.bits.div_ceil(8))]);
+    span.put_start(out);
     match item {
         Item::Inner { children, .. } => {
             // Empty children take a bit only.
@@ -401,7 +429,7 @@ fn put_item(out: &mut Vec<u8>, item: &Item) {
 
 fn read_item(r: &mut Reader<'_>) -> Decoded<Item> {
     let first = r.u8("range")?;
-    let span = read_span(r, first & !LEAF_FLAG)?;
+    let span = Span::read_start(r, first & !LEAF_FLAG)?;
     if first & LEAF_FLAG != 0 {
         let n = r.count(WALK_LEAF_MAX, 8, "elements")?;
         let heads = (0..n).map(|_| r.u64("element")).collect::<Decoded<_>>()?;
@@ -423,20 +451,6 @@ fn read_item(r: &mut Reader<'_>) -> Decoded<Item> {
             .and_then(|c| if c == 0 { Err(DecodeError::Invalid("child")) } else { Ok(c) }),
     };
     Ok(Item::Inner { span, children: (0..ways).map(child).collect::<Decoded<_>>()? })
-}
-
-fn read_span(r: &mut Reader<'_>, bits: u8) -> Decoded<Span> {
-    if bits > BITS_MAX {
-        return Err(DecodeError::Invalid("range"));
-    }
-    let mut start = [0; 4];
-    let len = usize::from(bits.div_ceil(8));
-    start[..len].copy_from_slice(r.take(len, "range")?);
-    let start = u32::from_be_bytes(start);
-    if u64::from(start) << bits & u64::from(u32::MAX) != 0 {
-        return Err(DecodeError::Invalid("range"));
-    }
-    Ok(Span { start, bits })
 }
 
 /// Why a walk ended without a result. It costs the session, nothing else.

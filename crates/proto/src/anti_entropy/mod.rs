@@ -5,4 +5,5 @@ pub mod bloom;
 pub mod digest;
 pub mod merkle;
 pub mod mismatch;
+pub mod root;
 pub mod sketch;

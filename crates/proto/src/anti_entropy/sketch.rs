@@ -65,13 +65,15 @@ impl Walk {
     }
 
     /// The next one, by the inverse of P(none in i+1..=j) = ((i + 1)(i + 2)) / ((j + 1)(j + 2)),
-    /// taken as ((i + 3/2) / (j + 3/2))^2 (paper, section 4.2). Exact in IEEE arithmetic: the
-    /// same on every system.
+    /// taken as ((i + 3/2) / (j + 3/2))^2 (paper, section 4.2). Exact in IEEE arithmetic, the root
+    /// included: the same on every system.
     fn advance(&mut self) {
         self.state = self.state.wrapping_mul(0xDA94_2042_E4DD_58B5).wrapping_add(1);
         let unit = ((self.state >> 32) as f64 + 1.0) / (1u64 << 32) as f64;
-        let gap = (self.at as f64 + 1.5) * (1.0 / libm::sqrt(unit) - 1.0);
-        self.at = self.at.saturating_add((libm::ceil(gap) as u64).max(1));
+        let gap = (self.at as f64 + 1.5) * (1.0 / unit.sqrt() - 1.0);
+        let whole = gap as u64;
+        let ceiling = whole + u64::from((whole as f64) < gap);
+        self.at = self.at.saturating_add(ceiling.max(1));
     }
 }
 

@@ -82,6 +82,10 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(self.array(what)?))
     }
 
+    pub fn u128(&mut self, what: &'static str) -> Decoded<u128> {
+        Ok(u128::from_le_bytes(self.array(what)?))
+    }
+
     pub fn varint(&mut self, what: &'static str) -> Decoded<u64> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {

@@ -1,0 +1,53 @@
+//! Decides which rows are measured, in which order, and where they go: one JSON line each to
+//! standard output, and with `--page` the results page.
+
+mod measure;
+mod ours;
+mod page;
+mod rows;
+mod scuttlebutt;
+mod search_tree;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: bench/state/run [quick|full] [--page FILE]";
+
+fn main() -> ExitCode {
+    let (mut quick, mut page) = (false, None);
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "quick" => quick = true,
+            "full" => quick = false,
+            "--page" => match args.next() {
+                Some(file) => page = Some(file),
+                None => return misuse("--page: expected a file"),
+            },
+            "-h" | "--help" => {
+                println!("{USAGE}");
+                return ExitCode::SUCCESS;
+            }
+            other => return misuse(&format!("{other:?}: expected quick, full or --page")),
+        }
+    }
+    let scale = if quick { rows::QUICK } else { rows::FULL };
+    let mut done = Vec::new();
+    rows::all(&scale, &mut |row| {
+        println!("{}", row.json());
+        done.push(row);
+    });
+    if let Some(file) = page
+        && let Err(error) = std::fs::write(&file, page::page(&done))
+    {
+        eprintln!("{file}: {error}");
+        return ExitCode::FAILURE;
+    }
+    let missed = done.iter().filter(|row| row.passes() == Some(false)).count();
+    eprintln!("{} rows, {missed} bars missed", done.len());
+    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn misuse(what: &str) -> ExitCode {
+    eprintln!("{what}\n{USAGE}");
+    ExitCode::from(2)
+}
