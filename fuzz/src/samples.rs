@@ -9,7 +9,7 @@ use tidings_proto::anti_entropy::digest::{
     DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors,
 };
 use tidings_proto::anti_entropy::merkle::{self, Span, Tree, Walk};
-use tidings_proto::anti_entropy::root::{Change, Claim, Root, Scope, Signed};
+use tidings_proto::anti_entropy::root::{self, Claim, Root, Scope, Signed};
 use tidings_proto::base::clocks::{Dot, Hlc, VersionVector};
 use tidings_proto::base::context::ShortDot;
 use tidings_proto::base::operation::{Kind, Operation};
@@ -302,7 +302,7 @@ pub fn tree_pages() -> Samples {
 }
 
 pub fn claims() -> Samples {
-    let root = |seen: usize| Root {
+    let root_of = |seen: usize| Root {
         scope: Scope { keyspace: "kv".into(), span: Span::part(3, 4).expect("a range") },
         epoch: 4,
         hash: [7; 16],
@@ -312,11 +312,11 @@ pub fn claims() -> Samples {
         seen: (0..seen).map(|i| (id(i), i as u64)).collect(),
     };
     let change =
-        |n: u128, old, new| Change { key: n, old, new, dot: Dot { origin: id(1), seq: 9 } };
+        |n: u128, old, new| root::Change { key: n, old, new, dot: Dot { origin: id(1), seq: 9 } };
     let changes =
         vec![change(1, None, Some(2)), change(3, Some(4), None), change(5, Some(1), Some(2))];
     let claim = |seen, changes| {
-        let base = Signed { root: root(seen), signature: vec![1; 64] };
+        let base = Signed { root: root_of(seen), signature: vec![1; 64] };
         let mut out = Vec::new();
         Claim { base, changes }.put(&mut out);
         out
