@@ -124,7 +124,6 @@ impl Builder {
         let ready = disk.is_some().then_some(ready);
         let addr = advertised(advertise, bound.addr);
         let (seed_addrs, complete) = seeds::resolve(&self.seeds).await;
-
         let identity = Identity {
             id: recovered.id,
             name: name.clone(),
