@@ -46,3 +46,9 @@ fn false_alarms_empty_a_group_that_cannot_refute() {
 fn members_that_stand_still_accuse_nobody_wrongly() {
     assert!(reproduce("lifeguard").passed());
 }
+
+/// Row I8.
+#[test]
+fn each_protection_is_worth_what_it_costs() {
+    assert!(reproduce("false-alarms").passed());
+}

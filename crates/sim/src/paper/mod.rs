@@ -3,6 +3,7 @@
 
 pub mod demers;
 pub mod endgame;
+mod false_alarms;
 pub mod lifeguard;
 pub mod median_counter;
 pub mod phi;
@@ -62,6 +63,12 @@ pub const PAPERS: &[Paper] = &[
         about: "periods until a dead member is noticed",
         source: SWIM,
         run: swim_detection::run,
+    },
+    Paper {
+        name: "false-alarms",
+        about: "false alarms and detection by helpers, loss and protections",
+        source: SWIM,
+        run: false_alarms::run,
     },
     Paper {
         name: "swim-figure4",

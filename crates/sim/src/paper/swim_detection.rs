@@ -13,7 +13,7 @@ use crate::work::Work;
 use crate::world::{World, WorldConfig};
 
 /// e/(e-1): whole periods until the first detection in a large group.
-const LAW: f64 = 1.581_976_706_869_326_5;
+pub(super) const LAW: f64 = 1.581_976_706_869_326_5;
 
 /// How a member chooses whom it probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
