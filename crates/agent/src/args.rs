@@ -48,6 +48,9 @@ pub(crate) enum Command {
     /// Read and write replicated keys.
     #[command(subcommand)]
     Kv(Kv),
+    /// Numbers over all members: sums, means, extremes, quantiles of what each puts in.
+    #[command(subcommand)]
+    Aggregate(Aggregate),
     /// Read and change typed settings of the whole cluster, at once or in stages.
     #[command(subcommand)]
     Flag(Flag),
@@ -297,6 +300,55 @@ pub(crate) enum Kv {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Aggregate {
+    /// Print the sum.
+    Sum(Aggregated),
+    /// Print the mean.
+    Avg(Aggregated),
+    /// Print the least.
+    Min(Aggregated),
+    /// Print the greatest.
+    Max(Aggregated),
+    /// Print how many nodes put something in.
+    Count(Aggregated),
+    /// Print the variance.
+    Variance(Aggregated),
+    /// Print the value that a share of the nodes' numbers does not exceed, within 1 %.
+    Quantile {
+        #[command(flatten)]
+        of: Aggregated,
+        /// The share, 0 to 1.
+        #[arg(short, long, default_value_t = 0.5)]
+        q: f64,
+    },
+    /// Put the agent's number in, instead of the one before.
+    Put {
+        name: String,
+        #[arg(allow_negative_numbers = true)]
+        value: f64,
+        /// Count it into the distribution too.
+        #[arg(long)]
+        quantiles: bool,
+    },
+    /// Take the agent's number out.
+    Withdraw { name: String },
+    /// List the aggregates.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Aggregated {
+    pub(crate) name: String,
+    /// Print everything that is known of it, with age and error, as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Subcommand, Debug)]

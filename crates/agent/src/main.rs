@@ -58,6 +58,7 @@ fn run(args: args::Args) -> Result<(), Failure> {
         Command::Leave => cmd::leave::run(&agent?),
         Command::ForceLeave(flags) => cmd::force_leave::run(&agent?, &flags),
         Command::Kv(flags) => cmd::kv::run(&agent?, flags),
+        Command::Aggregate(command) => cmd::aggregate::run(&agent?, command),
         Command::Flag(command) => cmd::flag::run(&agent?, command),
         Command::Tags(flags) => cmd::tags::run(&agent?, &flags),
         Command::Event(flags) => cmd::event::run(&agent?, &flags),

@@ -122,6 +122,9 @@ pub struct Config {
     pub changes_bytes: usize,
     /// Packets to one peer in one go when there is a backlog.
     pub burst_packets: usize,
+    /// Interval of exchanges about aggregates, while anybody puts something in. An epoch, so the age
+    /// of what is told, is 8 + 3 ln n of them.
+    pub aggregate_interval: Duration,
 
     /// Contact a seed that is not a live member every so many periods.
     pub seed_every: u32,
@@ -159,6 +162,7 @@ impl Config {
             refused_wait: Duration::from_millis(250),
             phi_min_deviation: Duration::from_millis(50),
             tick: Duration::from_millis(100),
+            aggregate_interval: Duration::from_millis(100),
             forget_after: Duration::from_secs(3600),
             ..Config::lan()
         }
@@ -195,6 +199,7 @@ impl Config {
             datagram_bytes: 1400,
             changes_bytes: 1024,
             burst_packets: 8,
+            aggregate_interval: Duration::from_millis(200),
             seed_every: 10,
             recontacts: 3,
             forget_after: Duration::from_secs(72 * 3600),
@@ -218,6 +223,7 @@ impl Config {
             refused_wait: Duration::from_millis(1500),
             phi_min_deviation: Duration::from_millis(500),
             tick: Duration::from_millis(500),
+            aggregate_interval: Duration::from_millis(500),
             fanout: 4,
             eager_fanout: 8,
             ..Config::lan()
@@ -267,6 +273,7 @@ impl Config {
         count("datagram_bytes", self.datagram_bytes, 1200, 65_000)?;
         count("changes_bytes", self.changes_bytes, 1024, self.datagram_bytes - 100)?;
         count("burst_packets", self.burst_packets, 1, 64)?;
+        within("aggregate_interval", self.aggregate_interval, ms(10), secs(60))?;
         count("seed_every", self.seed_every as usize, 1, 10_000)?;
         count("recontacts", self.recontacts, 0, 64)?;
         within("forget_after", self.forget_after, ms(100), secs(10 * 365 * 86_400))?;

@@ -139,6 +139,8 @@ pub enum Command {
     /// Declare this as soon as this node is in step, unless it is declared already: a declaration
     /// that says otherwise stands and is reported.
     Expect { keyspace: String, policy: Policy },
+    /// Put something into an aggregate, from its next epoch on; `None` withdraws it.
+    Contribute { name: String, own: Option<Contribution> },
     /// Send a user event to all.
     Emit { name: String, payload: Vec<u8> },
     /// Replace the list of seeds.
@@ -202,6 +204,15 @@ impl FromStr for Receipt {
         let possible = receipt.filter(|receipt| receipt.is_possible());
         possible.ok_or_else(|| CommandError::NoReceipt { value: format!("{text:?}") })
     }
+}
+
+/// What a node puts into an aggregate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Contribution {
+    pub value: f64,
+    /// Also count it into the distribution, for quantiles: up to 512 bytes more an exchange for each
+    /// 128 buckets in use.
+    pub quantiles: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -544,7 +555,7 @@ counters! {
     requests_sent, requests_received, requests_failed, stream_bytes_sent, stream_bytes_received,
     /// Bytes sent, by cause: together all that was sent. Probes and their answers, probes repeated,
     /// heartbeat counters, rumours, joining, receipts, what sessions ask with, what they are answered with.
-    bytes_probe, bytes_repeat, bytes_heartbeats, bytes_rumours, bytes_join, bytes_receipts, bytes_digest, bytes_delta,
+    bytes_probe, bytes_repeat, bytes_heartbeats, bytes_rumours, bytes_join, bytes_receipts, bytes_aggregates, bytes_digest, bytes_delta,
     /// Bytes of received rumours that were known already.
     bytes_duplicate,
     /// Packets dropped, by reason.
@@ -574,6 +585,8 @@ counters! {
     /// State.
     writes, writes_refused, entries_applied, entries_stale, entries_ended, conflicts_discarded, state_faults,
     clock_alarms, disk_failures,
+    /// Aggregates: exchanges answered, and ones about more aggregates than allowed.
+    aggregate_exchanges, aggregate_limit,
     /// User events.
     events_sent, events_delivered, events_duplicate, events_expired,
     /// Receipts: questions and answers sent, questions not remembered for want of room, receipts

@@ -6,9 +6,10 @@
 //!
 //! Lower layers never name higher ones:
 //! `base -> wire -> membership -> peers -> detection -> dissemination -> state -> anti_entropy ->
-//! convergence -> node`,
+//! aggregation, convergence -> node`,
 //! with `config`, `limits`, `flow` and the plain types of `io` beside `base`.
 
+pub mod aggregation;
 pub mod anti_entropy;
 pub mod base;
 pub mod config;

@@ -110,3 +110,9 @@ pub const ROOTS_KEPT_MAX: usize = 16;
 pub const ROOTS_ASKED_MAX: usize = 64;
 /// A signature. Longer: the root is malformed.
 pub const SIGNATURE_BYTES_MAX: usize = 128;
+/// An aggregate's name. Longer: refused.
+pub const AGGREGATE_NAME_BYTES_MAX: usize = 64;
+/// Aggregates of one node. More: refused; an exchange about a further one is counted and dropped.
+pub const AGGREGATES_MAX: usize = 64;
+/// Peers that one epoch of an aggregate exchanges with. More: a further one is not answered.
+pub const AGGREGATE_PEERS_MAX: usize = 1024;

@@ -46,7 +46,7 @@ pub const SETTINGS: &[Setting] = settings! {
     detector: Detector, heartbeat_rounds: u32, heartbeat_fanout: usize, phi_threshold: f64,
     phi_window: usize, phi_min_deviation: Duration, phi_pause: Duration, tick: Duration,
     fanout: usize, eager_fanout: usize, batch: Duration, transmit_factor: f64,
-    datagram_bytes: usize, changes_bytes: usize, burst_packets: usize, seed_every: u32,
+    datagram_bytes: usize, changes_bytes: usize, burst_packets: usize, aggregate_interval: Duration, seed_every: u32,
     recontacts: usize, forget_after: Duration, anti_entropy: bool, rumours: bool,
     sessions_max: usize, event_window: Duration, events_per_origin: usize,
     clock_bound: Duration,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidings_proto::Config;
 use tidings_proto::config::{Detector, PhiForm};
-use tidings_proto::io::Command;
+use tidings_proto::io::{Command, Contribution};
 use tidings_sim::setup::{joined, spread};
 use tidings_sim::{Conditions, Latency, Topic, World, WorldConfig};
 
@@ -217,6 +217,12 @@ const ROWS: &[Row] = &[
         measure: packets_in_a_burst,
     },
     Row {
+        setting: "aggregate_interval",
+        low: |c| c.aggregate_interval = secs(1),
+        high: |c| c.aggregate_interval = ms(100),
+        measure: exchanges,
+    },
+    Row {
         setting: "seed_every",
         low: |c| c.seed_every = 50,
         high: |c| c.seed_every = 5,
@@ -404,6 +410,15 @@ fn health_of_an_isolated_node(config: &Config) -> f64 {
         worst = worst.max(world.view(5).local_health());
     }
     f64::from(worst)
+}
+
+/// Exchanges about an aggregate in ten seconds.
+fn exchanges(config: &Config) -> f64 {
+    let mut world = joined(3, WorldConfig::default(), 5, config);
+    let own = Some(Contribution { value: 1.0, quantiles: false });
+    world.command(0, Command::Contribute { name: "load".to_owned(), own });
+    world.run_for(secs(10));
+    (0..5).map(|h| world.node(h).stats().aggregate_exchanges).sum::<u64>() as f64
 }
 
 fn key_to_all(config: &Config) -> f64 {

@@ -16,6 +16,7 @@ use tidings_proto::state::crdt::Merged;
 use tidings_proto::{NodeId, View};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::aggregate::Aggregate;
 use crate::builder::Builder;
 use crate::driver::{Ended, Order};
 use crate::errors::{Error, Stopped};
@@ -108,6 +109,11 @@ impl Node {
     /// A named group of replicated keys. It exists from the first write on.
     pub fn keyspace(&self, name: impl Into<String>) -> Keyspace {
         Keyspace { node: self.clone(), name: name.into() }
+    }
+
+    /// A number over all members, to which each puts what it has.
+    pub fn aggregate(&self, name: impl Into<String>) -> Aggregate {
+        Aggregate::new(self.clone(), name.into())
     }
 
     /// Typed settings of the whole cluster.

@@ -21,6 +21,7 @@
 //! | `cluster` | what a program sees: [`Node`], [`Keyspace`], [`Token`] |
 //! | `lease` | how long a key is held: [`Lease`] |
 //! | `receipt` | how long a program waits for others: [`Waiting`] |
+//! | `aggregate` | numbers over all members: [`Aggregate`] |
 //! | `builder` | how a node starts: [`Builder`] |
 //! | `flags` | settings of the whole cluster: [`Flags`] |
 //! | `session` | how a session goes with reads and writes: [`InSession`] |
@@ -34,6 +35,7 @@
 //!
 //! The protocol itself is in [`tidings_proto`], without I/O; this crate runs it on tokio.
 
+mod aggregate;
 mod builder;
 mod cluster;
 mod disk;
@@ -48,6 +50,7 @@ mod session;
 mod timer;
 mod watch;
 
+pub use aggregate::Aggregate;
 pub use builder::Builder;
 pub use cluster::{IoFaults, Keyspace, Node, Set, Token};
 pub use errors::{DataDirFault, Error, StartError, Stopped};
@@ -57,6 +60,8 @@ pub use receipt::{Version, Waiting};
 pub use session::{InSession, SESSION_WAIT};
 pub use watch::{Change, Indexes, Watch, What};
 
+pub use tidings_proto::aggregation::message::Extreme;
+pub use tidings_proto::aggregation::tally::Outcome;
 pub use tidings_proto::base::clocks::{Dot, Hlc, Run};
 pub use tidings_proto::base::context::Context;
 pub use tidings_proto::base::flag::{FlagChange, FlagRefused, Share, ValueType};

@@ -2,6 +2,7 @@
 
 pub(crate) mod advise;
 pub(crate) mod agent;
+pub(crate) mod aggregate;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod event;

@@ -1,5 +1,6 @@
 //! Decides which path answers what, and how a refusal reads: plain text with a fitting status.
 
+mod aggregate;
 mod blocking;
 mod consul;
 mod flags;
@@ -161,6 +162,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/tidings/agreement", get(receipt::agreement))
         .route("/v1/tidings/trace/{*key}", get(receipt::trace))
         .route("/v1/tidings/watch", get(watch::watch))
+        .route("/v1/tidings/aggregate", get(aggregate::names))
+        .route(
+            "/v1/tidings/aggregate/{name}",
+            get(aggregate::read).put(aggregate::put).delete(aggregate::withdraw),
+        )
         .route("/v1/tidings/flags", get(flags::list))
         .route("/v1/tidings/flags/{name}", get(flags::read).put(flags::set).delete(flags::delete))
         .route("/v1/tidings/flags/{name}/stage", put(flags::stage))
@@ -262,7 +268,7 @@ fn status_of(refused: &CommandError) -> StatusCode {
             StatusCode::CONFLICT
         }
         CommandError::Flag { refused: FlagRefused::Unknown, .. } => StatusCode::NOT_FOUND,
-        CommandError::Flag { .. } => StatusCode::BAD_REQUEST,
+        CommandError::Flag { .. } | CommandError::Aggregate { .. } => StatusCode::BAD_REQUEST,
         CommandError::Reserved { .. } => StatusCode::FORBIDDEN,
         CommandError::Operation(_) => StatusCode::BAD_REQUEST,
         CommandError::NoReceipt { .. } => StatusCode::BAD_REQUEST,

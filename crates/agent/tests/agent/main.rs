@@ -2,6 +2,7 @@
 //! free ports of loopback.
 
 mod advise;
+mod aggregates;
 mod cli;
 mod cluster;
 #[cfg(target_os = "linux")]

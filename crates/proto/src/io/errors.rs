@@ -59,6 +59,10 @@ pub enum CommandError {
     Kind {
         holds: &'static str,
     },
+    Aggregate {
+        name: String,
+        expected: &'static str,
+    },
     Flag {
         name: String,
         refused: FlagRefused,
@@ -177,6 +181,9 @@ impl fmt::Display for CommandError {
             CommandError::JoinFailed { addr: None, reason } => write!(f, "cannot join: {reason}"),
             CommandError::Kind { holds } => {
                 write!(f, "the key holds a {holds}: expected an operation of that kind")
+            }
+            CommandError::Aggregate { name, expected } => {
+                write!(f, "aggregate {name:?}: expected {expected}")
             }
             CommandError::Flag { name, refused } => write!(f, "flag {name:?}: {refused}"),
             CommandError::Reserved { keyspace } => {

@@ -205,6 +205,9 @@ impl Node {
         if change == Some(MemberChange::Join) {
             self.look_again(now.mono);
         }
+        if was_live && !is_live {
+            self.aggregates_forget(self.table.id(slot));
+        }
         if is_live != was_live {
             self.remember_on_disk(slot, is_live || precedence.standing == Standing::Failed);
         }

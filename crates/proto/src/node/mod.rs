@@ -6,6 +6,7 @@
 //! | `mod` | the machine: input, timers, deadline |
 //! | `packets` | datagrams in and out, piggybacked news |
 //! | `probing` | probes, helpers, witnesses, recontact |
+//! | `aggregates` | numbers over all members, exchanged in epochs |
 //! | `detector` | signs of life in, doubt and relief out, by the detector of choice |
 //! | `verdicts` | accusations, suspicion, refutation, conviction |
 //! | `flags` | settings of the whole cluster, their stages |
@@ -19,6 +20,7 @@
 //! | `receipts` | who has applied what: asked, answered, waited for |
 //! | `view` | what readers may see |
 
+mod aggregates;
 mod detector;
 mod flags;
 mod joining;
@@ -67,6 +69,7 @@ use crate::state::store::Store;
 
 pub use view::{Contact, EntryView, Evidence, FlagView, Holding, Level, View};
 
+use aggregates::Aggregates;
 use detector::Pulse;
 use flags::Flags;
 use joining::Joins;
@@ -143,6 +146,7 @@ pub struct Node {
     store: Store,
     events: EventLog,
     flags: Flags,
+    aggregates: Aggregates,
     writes: Writes,
     /// Writes given up of late, oldest first.
     conflicts: VecDeque<Arc<Conflict>>,
@@ -231,6 +235,7 @@ impl Node {
             clock: clock_after(&config, &store, now),
             events: EventLog::new(key, config.event_window, config.events_per_origin),
             flags: Flags::new(),
+            aggregates: Aggregates::new(&seed),
             writes: Writes::new(reserved, &store, identity.id),
             conflicts: VecDeque::new(),
             readers: Readers::default(),
@@ -320,6 +325,9 @@ impl Node {
                 if keyspace == flag::KEYSPACE =>
             {
                 Err(CommandError::Reserved { keyspace: flag::KEYSPACE.to_owned() })
+            }
+            Command::Contribute { name, own } => {
+                return self.contribute(id, name, own, now, out);
             }
             Command::Flag { name, change } => {
                 return self.change_flag(id, name, change, now, out);
@@ -418,6 +426,7 @@ impl Node {
         self.run_endings(now, out);
         self.run_policies(now, out);
         self.run_readers(now.mono, out);
+        self.run_aggregates(now, out);
         self.retry_disk(now, out);
         if self.housekeeping <= now.mono {
             self.housekeeping = now.mono + housekeeping_interval(&self.config);
@@ -450,6 +459,7 @@ impl Node {
                     .min(self.receipts.next_deadline())
                     .min(self.flags.next_deadline())
                     .min(self.readers.next_deadline())
+                    .min(self.aggregates.next_deadline())
                     .min(self.writes.retry_at)
                     .min(self.store.next_ending())
                     .min(self.housekeeping)

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use super::{Node, Phase};
+use crate::aggregation::message::Exchange;
 use crate::base::hash::HashKey;
 use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
@@ -46,6 +47,7 @@ pub(super) enum Spent {
     Rumours,
     Join,
     Receipts,
+    Aggregates,
     Digest,
     Delta,
 }
@@ -145,6 +147,12 @@ impl Node {
             kind::NOT_ME => self.not_me(decode_answer(body)?, now, out),
             kind::ASK => self.asked(Ask::decode(body)?, sender, from, now.mono, out),
             kind::ANSWER => self.answered_ask(Answer::decode(body)?, sender),
+            kind::AGGREGATE => {
+                self.exchange_asked(Exchange::decode(body)?, sender, from, now.mono, out);
+            }
+            kind::AGGREGATE_ANSWER => {
+                self.exchange_answered(&Exchange::decode(body)?, sender, now.mono);
+            }
             kind::HEARTBEATS => self.heartbeats(body, sender, now, out)?,
             kind::NAME_CLAIM => self.name_claimed(Record::decode(body)?, now, out),
             _ => self.news(kind, body, Via::Rumour(sender), from, now, out)?,
@@ -230,6 +238,7 @@ impl Node {
             Spent::Rumours => &mut self.stats.bytes_rumours,
             Spent::Join => &mut self.stats.bytes_join,
             Spent::Receipts => &mut self.stats.bytes_receipts,
+            Spent::Aggregates => &mut self.stats.bytes_aggregates,
             Spent::Digest => &mut self.stats.bytes_digest,
             Spent::Delta => &mut self.stats.bytes_delta,
         };

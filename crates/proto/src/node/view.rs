@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::writes::user_event;
 use super::{Node, Phase, joining, sessions};
+use crate::aggregation::tally::Outcome;
 use crate::base::clocks::{Dot, Hlc};
 use crate::base::id::NodeId;
 use crate::base::policy::Policy;
@@ -264,6 +265,16 @@ impl<'a> View<'a> {
         self.node.declared(keyspace)
     }
 
+    /// Names of the aggregates that this node takes part in.
+    pub fn aggregates(&self) -> Vec<String> {
+        self.node.aggregates.names().map(str::to_owned).collect()
+    }
+
+    /// A number over all members: what the last epoch came to, or how far the first has come.
+    pub fn aggregate(&self, name: &str) -> Option<Outcome> {
+        self.node.aggregate(name)
+    }
+
     pub fn keyspaces(&self) -> Vec<Arc<str>> {
         self.node.store.keyspaces().cloned().collect()
     }
@@ -362,6 +373,7 @@ impl<'a> View<'a> {
             ("conflicts", node.conflicts.len(), limits::CONFLICTS_MAX),
             ("staged entries", node.store.staged(), STAGED_MAX),
             ("writes under way", node.writes.under_way(), limits::PENDING_WRITES_MAX),
+            ("aggregates", node.aggregates.len(), limits::AGGREGATES_MAX),
             ("flags told", node.flags.counts().0, limits::FLAGS_MAX),
             ("stages watched", node.flags.counts().1, limits::STAGES_WATCHED_MAX),
             ("event senders", node.events.origins(), limits::EVENT_ORIGINS_MAX),
