@@ -6,19 +6,24 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidings_proto::aggregation::message::{Exchange, Extreme, Part};
 use tidings_proto::anti_entropy::digest::{
     DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors,
 };
-use tidings_proto::base::clocks::{Dot, Hlc};
+use tidings_proto::base::clocks::{Dot, Hlc, Run};
 use tidings_proto::base::context::ShortDot;
+use tidings_proto::base::flag::{FlagChange, Share, ValueType};
 use tidings_proto::base::operation::{Kind, Operation};
+use tidings_proto::base::policy::{Consistency, Policy};
 use tidings_proto::config::{Detector, PhiForm};
+use tidings_proto::convergence::message::{Answer, Ask, Said};
 use tidings_proto::detection::message::{
     Ack, Beat, Ping, PingReq, Prints, put_accusation, put_answer,
 };
 use tidings_proto::dissemination::events::StoredEvent;
 use tidings_proto::io::{
-    Command, CommandId, Input, Outbox, Output, RequestError, RequestId, Stats,
+    Awaited, Command, CommandId, Contribution, Input, Outbox, Output, Receipt, RequestError,
+    RequestId, Stats,
 };
 use tidings_proto::limits::{
     ENTRIES_MAX, EVENTS_KEPT_MAX, MEMBERS_MAX, REQUESTS_MAX, SEEDS_MAX, STREAM_BYTES_MAX,
@@ -342,7 +347,7 @@ impl Scene {
 
 fn command(choices: &mut Choices<'_>) -> Command {
     let name = |choices: &mut Choices<'_>| format!("n{}", choices.below(CAST));
-    match choices.below(8) {
+    match choices.below(16) {
         0 => Command::Join {
             addrs: (0..choices.below(4)).map(|_| addr(choices.below(CAST))).collect(),
             retry: choices.below(2) == 0,
@@ -355,11 +360,125 @@ fn command(choices: &mut Choices<'_>) -> Command {
         },
         4 => Command::Emit { name: name(choices), payload: choices.bytes().to_vec() },
         5 => Command::SetSeeds { addrs: vec![addr(choices.below(CAST)); choices.below(80)] },
+        6 => Command::WriteFor {
+            keyspace: keyspace(choices),
+            writes: vec![(vec![choices.byte()], value(choices))],
+            lifetime: Duration::from_millis(u64::from(choices.u16())),
+        },
+        7 => Command::Update {
+            keyspace: keyspace(choices),
+            key: vec![choices.byte() % 16],
+            kind: Kind::ALL[choices.below(7)],
+            operation: operation(choices),
+        },
+        8 => Command::Flag { name: name(choices), change: flag_change(choices) },
+        9 => Command::Contribute {
+            name: name(choices),
+            own: (choices.below(4) > 0).then(|| Contribution {
+                value: f64::from_bits(choices.u64()),
+                quantiles: choices.below(2) == 0,
+            }),
+        },
+        10 => Command::Await {
+            what: awaited(choices),
+            need: [Receipt::All, Receipt::Quorum, Receipt::Count(2)][choices.below(3)],
+            durable: choices.below(2) == 0,
+            timeout: None,
+        },
+        11 => Command::Trace {
+            keyspace: keyspace(choices),
+            key: vec![choices.byte() % 16],
+            timeout: Some(Duration::from_millis(u64::from(choices.u16()))),
+        },
+        12 => Command::Declare {
+            keyspace: keyspace(choices),
+            policy: Policy {
+                consistency: [Consistency::Eventual, Consistency::Causal][choices.below(2)],
+                ..Policy::default()
+            },
+        },
         _ => Command::Write {
-            keyspace: "kv".to_owned(),
+            keyspace: keyspace(choices),
             writes: (0..choices.below(4)).map(|_| (vec![choices.byte()], value(choices))).collect(),
         },
     }
+}
+
+fn keyspace(choices: &mut Choices<'_>) -> String {
+    ["kv", "kv", "kv", "other"][choices.below(4)].to_owned()
+}
+
+fn operation(choices: &mut Choices<'_>) -> Operation {
+    match choices.below(6) {
+        0 => Operation::Add(choices.u64() as i64),
+        1 => Operation::Insert(choices.bytes().to_vec()),
+        2 => Operation::Remove(choices.bytes().to_vec()),
+        3 => Operation::Enable,
+        4 => Operation::Clear,
+        _ => Operation::Assign { value: choices.bytes().to_vec(), read: None },
+    }
+}
+
+fn flag_change(choices: &mut Choices<'_>) -> FlagChange {
+    let value = choices.below(3).to_string();
+    match choices.below(6) {
+        0 | 1 => FlagChange::Set { kind: ValueType::Integer, value },
+        2 => {
+            let share = Share { basis_points: choices.u16(), zone: None };
+            FlagChange::Stage { value, share }
+        }
+        3 => FlagChange::Promote,
+        4 => FlagChange::Stop { reason: "fuzzed".to_owned() },
+        _ => FlagChange::RollBack,
+    }
+}
+
+fn awaited(choices: &mut Choices<'_>) -> Awaited {
+    match choices.below(3) {
+        0 => Awaited::Agreement,
+        1 => Awaited::Version {
+            keyspace: keyspace(choices),
+            key: vec![choices.byte() % 16],
+            stamp: Hlc(choices.u64() >> 1),
+        },
+        _ => Awaited::Writes(run_of_writes(choices)),
+    }
+}
+
+fn run_of_writes(choices: &mut Choices<'_>) -> Run {
+    let (origin, from) = (id(choices.below(CAST)), choices.seq().clamp(1, SEQ_MAX));
+    Run { origin, from, to: from + choices.below(3) as u64 }
+}
+
+/// An exchange about an aggregate, mostly of the epoch under way.
+fn exchange(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
+    let part = [Part::Scalars, Part::Scalars, Part::Block(3)][choices.below(3)];
+    let values = match choices.below(4) {
+        0 => Vec::new(),
+        _ => vec![part.rounded(f64::from(choices.byte())); part.len()],
+    };
+    let who = id(choices.below(CAST));
+    let low = (choices.below(2) == 0).then(|| Extreme { value: choices.byte().into(), who });
+    let name = format!("n{}", choices.below(CAST)).into();
+    let (epoch, number) = (choices.seq() % SEQ_MAX, choices.seq() % SEQ_MAX);
+    let exchange = Exchange { name, epoch, number, part, values, low, high: low };
+    exchange.put([kind::AGGREGATE, kind::AGGREGATE_ANSWER][choices.below(2)], out);
+}
+
+fn ask(choices: &mut Choices<'_>) -> Ask {
+    let (now, number) = (choices.below(2) == 0, choices.byte().into());
+    let wait = Duration::from_millis(u64::from(choices.u16()));
+    let runs = (0..choices.below(3)).map(|_| run_of_writes(choices)).collect();
+    Ask { now, number, wait, runs }
+}
+
+fn answer_to_ask(choices: &mut Choices<'_>) -> Answer {
+    let (durable, number) = (choices.below(2) == 0, choices.byte().into());
+    let (members, state) = (choices.byte().into(), choices.byte().into());
+    let said = (0..choices.below(3))
+        .map(|_| Said { run: run_of_writes(choices), applied: choices.below(2) == 0, way: None })
+        .collect();
+    Answer { durable, number, members, state, said }
 }
 
 fn value(choices: &mut Choices<'_>) -> Option<Vec<u8>> {
@@ -384,7 +503,7 @@ fn frames(choices: &mut Choices<'_>) -> Vec<u8> {
 }
 
 fn frame(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
-    match choices.below(21) {
+    match choices.below(25) {
         0 => ping(choices).put(out),
         1 => ack(choices).put(out),
         2 => ping_req(choices).put(out),
@@ -427,6 +546,9 @@ fn frame(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
                 beat(choices).put(out);
             }
         }),
+        20 | 21 => exchange(choices, out),
+        22 => ask(choices).put(out),
+        23 => answer_to_ask(choices).put(out),
         _ => {
             let frame = [kind::FETCH, kind::VECTOR_REQUEST, kind::MEMBER_PUSH, choices.byte()];
             put_frame(out, frame[choices.below(4)], |out| out.extend_from_slice(choices.bytes()));

@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidings_proto::NodeId;
+use tidings_proto::aggregation::message::{Exchange, Part};
 use tidings_proto::anti_entropy::bloom::Filter;
 use tidings_proto::anti_entropy::digest::{
     DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors,
 };
 use tidings_proto::anti_entropy::merkle::{self, Span, Tree, Walk};
 use tidings_proto::anti_entropy::root::{self, Claim, Root, Scope, Signed};
+use tidings_proto::base::clocks::Run;
 use tidings_proto::base::clocks::{Dot, Hlc, VersionVector};
 use tidings_proto::base::context::ShortDot;
 use tidings_proto::base::operation::{Kind, Operation};
 use tidings_proto::base::rng::Rng;
 use tidings_proto::base::time::{Now, Time};
+use tidings_proto::convergence::message::Ask;
 use tidings_proto::detection::message::{
     Ack, Beat, Ping, PingReq, Prints, put_accusation, put_answer,
 };
@@ -377,6 +380,55 @@ fn put_long(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// A user asks for everything once, and peers ask the node about it.
+fn wishes() -> Vec<u8> {
+    let mut script = vec![FRESH_WITH_PEERS];
+    let seven = 7.0f64.to_le_bytes();
+    let wishes: [&[u8]; 8] = [
+        &[7, 0, 3, 1, 0, 5, 0, 0, 0, 0, 0, 0, 0], // a counter rises
+        &[6, 0, 4, 2, 1, 9, 200, 0],              // a key for 200 ms
+        &[8, 1, 1, 0],                            // a flag
+        &[8, 1, 2, 2, 100, 0],                    // its stage
+        &[9, 1, 1],
+        &[10, 0, 0, 0],
+        &[11, 0, 3, 100, 0],
+        &[12, 3, 1],
+    ];
+    for wish in wishes {
+        script.push(op::COMMAND);
+        script.extend_from_slice(wish);
+        if wish[0] == 9 {
+            script.extend_from_slice(&seven);
+            script.push(1);
+        }
+        script.extend_from_slice(&[op::WAIT, op::WAIT]);
+    }
+    let run = Run { origin: id(0), from: 1, to: 1 };
+    let ask = Ask { now: true, number: 9, wait: Duration::from_secs(1), runs: vec![run] };
+    let exchange = |epoch: u64, name: &str| Exchange {
+        name: name.into(),
+        epoch,
+        number: epoch,
+        part: Part::Scalars,
+        values: vec![1.0, 4.0, 16.0],
+        low: None,
+        high: None,
+    };
+    let mut frames = Vec::new();
+    ask.put(&mut frames);
+    exchange(1, "n1").put(kind::AGGREGATE, &mut frames);
+    exchange(2, "n1").put(kind::AGGREGATE_ANSWER, &mut frames);
+    for n in 0..70 {
+        exchange(1, &format!("other {n}")).put(kind::AGGREGATE, &mut frames);
+    }
+    script.extend_from_slice(&[op::DATAGRAM, 1, 1, 0]);
+    put_long(&mut script, &frames);
+    for _ in 0..20 {
+        script.extend_from_slice(&[op::SLEEP, 20, op::PONG, 7]);
+    }
+    script
+}
+
 /// Scripts of a node's life: each kind of frame as datagram, request and answer, and random ones.
 pub fn nodes() -> Samples {
     let mut all: Samples = Vec::new();
@@ -415,7 +467,8 @@ pub fn nodes() -> Samples {
             op::DISK,
             1,
             op::COMMAND,
-            6,
+            13,
+            0,
             2,
             1,
             5,
@@ -428,6 +481,7 @@ pub fn nodes() -> Samples {
         ]);
         all.push(script);
     }
+    all.push(wishes());
     let mut rng = Rng::from_u64(20);
     for n in 0..32u8 {
         let mut script = vec![n];
