@@ -374,6 +374,8 @@ pub(crate) enum Flag {
         /// bool, integer, number, text or json [default: as before, text at first].
         #[arg(long = "type", value_name = "TYPE")]
         kind: Option<String>,
+        #[command(flatten)]
+        wait: Wait,
     },
     /// Give a share of the nodes another value; the same value again changes the share.
     ///
@@ -388,21 +390,46 @@ pub(crate) enum Flag {
         /// Only nodes whose tag "zone" has this value.
         #[arg(long, value_name = "ZONE")]
         zone: Option<String>,
+        #[command(flatten)]
+        wait: Wait,
     },
     /// Give all nodes the staged value.
-    Promote { name: String },
+    Promote {
+        name: String,
+        #[command(flatten)]
+        wait: Wait,
+    },
     /// End the stage: all nodes have the old value.
-    Rollback { name: String },
+    Rollback {
+        name: String,
+        #[command(flatten)]
+        wait: Wait,
+    },
     /// Stop the stage, as something is wrong with it: all nodes have the old value.
     Alarm { name: String, reason: String },
     /// Delete a flag.
-    Delete { name: String },
+    Delete {
+        name: String,
+        #[command(flatten)]
+        wait: Wait,
+    },
     /// Print every change of the values that count for the agent's node.
     Watch {
         /// Print one JSON object per line.
         #[arg(long)]
         json: bool,
     },
+}
+
+/// How long a change waits for others.
+#[derive(clap::Args, Debug, Default)]
+pub(crate) struct Wait {
+    /// Wait until so many members have it: all, certified, quorum, a share such as 0.9, or a count.
+    #[arg(long, value_name = "HOW_MANY", value_parser = receipt)]
+    pub(crate) receipt: Option<String>,
+    /// How long to wait for them, such as 5s [default: three times what news takes].
+    #[arg(long, value_name = "DURATION", requires = "receipt", value_parser = timeout)]
+    pub(crate) timeout: Option<Duration>,
 }
 
 #[derive(Subcommand, Debug)]

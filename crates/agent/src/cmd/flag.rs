@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{block_on, follow, plain, print_json, print_line, read_json, table};
 use crate::Failure;
-use crate::args::Flag;
+use crate::args::{Flag, Wait};
 use crate::client::{Client, segment};
 
 pub(crate) fn run(agent: &Client, command: Flag) -> Result<(), Failure> {
@@ -15,25 +15,31 @@ pub(crate) fn run(agent: &Client, command: Flag) -> Result<(), Failure> {
         Flag::Get { name, json } => get(agent, &name, json),
         Flag::List { json } => list(agent, json),
         Flag::Watch { json } => follow(watch(agent, json)),
-        Flag::Set { name, value, kind } => {
-            tell(agent, Method::PUT, &path(&name, ""), &json!({ "value": value, "type": kind }))
+        Flag::Set { name, value, kind, wait } => {
+            let asked = json!({ "value": value, "type": kind });
+            tell(agent, (Method::PUT, &path(&name, "")), &asked, &wait)
         }
-        Flag::Stage { name, value, percent, zone } => {
+        Flag::Stage { name, value, percent, zone, wait } => {
             if !(0.01..=100.0).contains(&percent) {
                 let text = format!("--percent {percent}: expected 0.01 to 100");
                 return Err(Failure::Misuse(text));
             }
             let asked = json!({ "value": value, "percent": percent, "zone": zone });
-            tell(agent, Method::PUT, &path(&name, "/stage"), &asked)
+            tell(agent, (Method::PUT, &path(&name, "/stage")), &asked, &wait)
         }
-        Flag::Promote { name } => tell(agent, Method::PUT, &path(&name, "/promote"), &Value::Null),
-        Flag::Rollback { name } => {
-            tell(agent, Method::PUT, &path(&name, "/rollback"), &Value::Null)
+        Flag::Promote { name, wait } => {
+            tell(agent, (Method::PUT, &path(&name, "/promote")), &Value::Null, &wait)
+        }
+        Flag::Rollback { name, wait } => {
+            tell(agent, (Method::PUT, &path(&name, "/rollback")), &Value::Null, &wait)
         }
         Flag::Alarm { name, reason } => {
-            tell(agent, Method::PUT, &path(&name, "/alarm"), &json!({ "reason": reason }))
+            let asked = json!({ "reason": reason });
+            tell(agent, (Method::PUT, &path(&name, "/alarm")), &asked, &Wait::default())
         }
-        Flag::Delete { name } => tell(agent, Method::DELETE, &path(&name, ""), &Value::Null),
+        Flag::Delete { name, wait } => {
+            tell(agent, (Method::DELETE, &path(&name, "")), &Value::Null, &wait)
+        }
     }
 }
 
@@ -53,9 +59,20 @@ struct Stage {
     stopped: Option<Vec<String>>,
 }
 
-fn tell(agent: &Client, method: Method, path: &str, asked: &Value) -> Result<(), Failure> {
-    let body = if asked.is_null() { Bytes::new() } else { asked.to_string().into() };
-    block_on(agent.call(method, path, body)).map(|_| ())
+fn tell(
+    agent: &Client,
+    (method, path): (Method, &str),
+    asked: &Value,
+    wait: &Wait,
+) -> Result<(), Failure> {
+    let body: Bytes = if asked.is_null() { Bytes::new() } else { asked.to_string().into() };
+    match &wait.receipt {
+        None => block_on(agent.call(method, path, body)).map(|_| ()),
+        Some(receipt) => {
+            let wanted = (receipt.as_str(), wait.timeout, false);
+            super::receipt::write(agent, (method, path), body, wanted, false)
+        }
+    }
 }
 
 fn get(agent: &Client, name: &str, json: bool) -> Result<(), Failure> {

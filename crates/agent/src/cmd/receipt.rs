@@ -80,13 +80,24 @@ pub(super) fn put(
     agent: &Client,
     path: &str,
     value: Vec<u8>,
+    wanted: (&str, Option<Duration>, bool),
+    json: bool,
+) -> Result<(), Failure> {
+    write(agent, (Method::PUT, path), value.into(), wanted, json)
+}
+
+/// The same for any change.
+pub(super) fn write(
+    agent: &Client,
+    (method, path): (Method, &str),
+    body: Bytes,
     (receipt, timeout, durable): (&str, Option<Duration>, bool),
     json: bool,
 ) -> Result<(), Failure> {
     let durable = if durable { "&durable" } else { "" };
     let next = if path.contains('?') { '&' } else { '?' };
     let url = format!("{path}{next}receipt={}&{}{durable}", segment(receipt), timeout_of(timeout));
-    let answer = ask(agent, timeout, Method::PUT, &url, value.into(), json)?;
+    let answer = ask(agent, timeout, method, &url, body, json)?;
     if json {
         return Ok(());
     }

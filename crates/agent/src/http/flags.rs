@@ -5,13 +5,15 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tidings::{FlagChange, FlagView, Share, ValueType};
 
+use super::kv::written;
 use super::query::Query;
+use super::receipt::Wanted;
 use super::{App, Fault, body_within, json};
 
 /// What is read of a change; the value's own bound is far below.
@@ -58,6 +60,7 @@ pub(super) async fn read(
 pub(super) async fn set(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
+    query: Query,
     body: Body,
 ) -> Result<Response, Fault> {
     let asked: Set = parse(body, "{\"value\":…,\"type\":…}").await?;
@@ -69,12 +72,13 @@ pub(super) async fn set(
         })?,
         None => held.unwrap_or_else(|| natural(&asked.value)),
     };
-    change(&app, name, FlagChange::Set { kind, value: text_of(&asked.value, kind)? }).await
+    change(&app, name, FlagChange::Set { kind, value: text_of(&asked.value, kind)? }, &query).await
 }
 
 pub(super) async fn stage(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
+    query: Query,
     body: Body,
 ) -> Result<Response, Fault> {
     let asked: Stage = parse(body, "{\"value\":…,\"percent\":…,\"zone\":…}").await?;
@@ -86,42 +90,53 @@ pub(super) async fn stage(
     let held = app.node.flags().get(&name).await?.map(|flag| flag.flag.document.kind);
     let value = text_of(&asked.value, held.unwrap_or_else(|| natural(&asked.value)))?;
     let share = Share { basis_points: basis_points as u16, zone: asked.zone };
-    change(&app, name, FlagChange::Stage { value, share }).await
+    change(&app, name, FlagChange::Stage { value, share }, &query).await
 }
 
 pub(super) async fn alarm(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
+    query: Query,
     body: Body,
 ) -> Result<Response, Fault> {
     let asked: Alarm = parse(body, "{\"reason\":…}").await?;
-    change(&app, name, FlagChange::Stop { reason: asked.reason }).await
+    change(&app, name, FlagChange::Stop { reason: asked.reason }, &query).await
 }
 
 pub(super) async fn promote(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
+    query: Query,
 ) -> Result<Response, Fault> {
-    change(&app, name, FlagChange::Promote).await
+    change(&app, name, FlagChange::Promote, &query).await
 }
 
 pub(super) async fn roll_back(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
+    query: Query,
 ) -> Result<Response, Fault> {
-    change(&app, name, FlagChange::RollBack).await
+    change(&app, name, FlagChange::RollBack, &query).await
 }
 
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
+    query: Query,
 ) -> Result<Response, Fault> {
-    change(&app, name, FlagChange::Delete).await
+    change(&app, name, FlagChange::Delete, &query).await
 }
 
-async fn change(app: &App, name: String, change: FlagChange) -> Result<Response, Fault> {
-    app.node.flags().change(name, change).await?;
-    Ok(StatusCode::OK.into_response())
+/// Answers as a write does: with its token, and with a receipt where one was asked for (row K2).
+async fn change(
+    app: &App,
+    name: String,
+    change: FlagChange,
+    query: &Query,
+) -> Result<Response, Fault> {
+    let wanted = Wanted::parse(query)?;
+    let token = app.node.flags().change(name, change).await?;
+    written(token, wanted, query.pretty()).await
 }
 
 async fn parse<T: DeserializeOwned>(body: Body, expected: &str) -> Result<T, Fault> {

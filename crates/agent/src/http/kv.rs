@@ -160,7 +160,11 @@ pub(super) async fn native_update(
 }
 
 /// What a write answers, with the receipt where one was asked for.
-async fn written(token: Token, wanted: Option<Wanted>, pretty: bool) -> Result<Response, Fault> {
+pub(super) async fn written(
+    token: Token,
+    wanted: Option<Wanted>,
+    pretty: bool,
+) -> Result<Response, Fault> {
     let record = token_record(std::slice::from_ref(&token));
     match wanted {
         None => json(&record, pretty),
