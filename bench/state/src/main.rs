@@ -10,10 +10,10 @@ mod search_tree;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: bench/state/run [quick|full] [--page FILE]";
+const USAGE: &str = "usage: bench/state/run [quick|full] [--only PART] [--page FILE]";
 
 fn main() -> ExitCode {
-    let (mut quick, mut page) = (false, None);
+    let (mut quick, mut page, mut parts) = (false, None, rows::PARTS.to_vec());
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -23,19 +23,25 @@ fn main() -> ExitCode {
                 Some(file) => page = Some(file),
                 None => return misuse("--page: expected a file"),
             },
+            "--only" => match args.next().and_then(|name| parts.iter().find(|p| **p == name)) {
+                Some(&part) => parts = vec![part],
+                None => return misuse(&format!("--only: expected one of {:?}", rows::PARTS)),
+            },
             "-h" | "--help" => {
                 println!("{USAGE}");
                 return ExitCode::SUCCESS;
             }
-            other => return misuse(&format!("{other:?}: expected quick, full or --page")),
+            other => return misuse(&format!("{other:?}: expected quick, full, --only or --page")),
         }
     }
     let scale = if quick { rows::QUICK } else { rows::FULL };
     let mut done = Vec::new();
-    rows::all(&scale, &mut |row| {
-        println!("{}", row.json());
-        done.push(row);
-    });
+    for part in parts {
+        rows::measure(part, &scale, &mut |row| {
+            println!("{}", row.json());
+            done.push(row);
+        });
+    }
     if let Some(file) = page
         && let Err(error) = std::fs::write(&file, page::page(&done))
     {

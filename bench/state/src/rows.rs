@@ -11,6 +11,7 @@ use crate::ours::{Link, Pairs, idle};
 use crate::{scuttlebutt, search_tree};
 
 pub struct Scale {
+    curve: &'static [usize],
     nodes: &'static [usize],
     taken: &'static [usize],
     elements: usize,
@@ -19,6 +20,7 @@ pub struct Scale {
 }
 
 pub const FULL: Scale = Scale {
+    curve: &[1, 10, 100, 1000, 10_000, 100_000],
     nodes: &[50, 500, 1000],
     taken: &[10_000, 100_000],
     elements: 1_000_000,
@@ -26,24 +28,33 @@ pub const FULL: Scale = Scale {
     repeats: 5,
 };
 /// Shows that everything runs; its figures mean little.
-pub const QUICK: Scale =
-    Scale { nodes: &[50], taken: &[1000], elements: 20_000, differences: 100, repeats: 2 };
+pub const QUICK: Scale = Scale {
+    curve: &[1, 10, 100],
+    nodes: &[50],
+    taken: &[1000],
+    elements: 20_000,
+    differences: 100,
+    repeats: 2,
+};
 
 const KEYS_PER_NODE: usize = 10;
 const VALUE_BYTES: usize = 100;
 const PAGE: usize = 2 * 1024 * 1024;
 const SYMBOLS: u64 = 1000;
 
-pub fn all(scale: &Scale, give: &mut dyn FnMut(Row)) {
-    for &nodes in scale.nodes {
-        at_rest(nodes, scale.repeats, give);
+/// Parts that can be measured alone.
+pub const PARTS: [&str; 6] = ["idle", "taken", "curve", "differences", "symbols", "writes"];
+
+pub fn measure(part: &str, scale: &Scale, give: &mut dyn FnMut(Row)) {
+    match part {
+        "idle" => scale.nodes.iter().for_each(|&nodes| at_rest(nodes, scale.repeats, give)),
+        "taken" => scale.taken.iter().for_each(|&keys| taken_in(keys, scale.repeats, give)),
+        "curve" => curve(scale, give),
+        "differences" => differences(scale, give),
+        "symbols" => sketches(scale, give),
+        "writes" => writes(scale, give),
+        other => unreachable!("{other:?} is no part"),
     }
-    for &keys in scale.taken {
-        taken_in(keys, scale.repeats, give);
-    }
-    differences(scale, give);
-    sketches(scale, give);
-    writes(scale, give);
 }
 
 /// Values as text that compresses to three quarters at best: letters and digits at random.
@@ -153,6 +164,90 @@ impl Sets {
     }
 }
 
+/// What is sent to find `d` differences, of which each side has half: means of several draws.
+fn curve(scale: &Scale, give: &mut dyn FnMut(Row)) {
+    let mut rng = Rng::from_u64(4);
+    let common = elements(&mut rng, scale.elements);
+    let mut trees = [tree_of(&common), tree_of(&common)];
+    let most = scale.curve.iter().max().expect("a curve");
+    let mut prefix = Prefix::new(3 * most / 2 + 200);
+    common.iter().for_each(|&e| prefix.toggle(merkle::head(e), &key()));
+    for &d in scale.curve {
+        let draws = (1000 / d).clamp(2, 50);
+        let (mut symbols, mut pages, mut trips) = (0, 0, 0);
+        for _ in 0..draws {
+            let own = [elements(&mut rng, d.div_ceil(2)), elements(&mut rng, d / 2)];
+            symbols += symbols_needed(&prefix, &own);
+            let (bytes, round_trips) = walked(&mut trees, &own);
+            pages += bytes;
+            trips = trips.max(round_trips);
+        }
+        let row = |how, unit, ours, bar| Row {
+            name: format!("{d} differences in {} keys: {how}", scale.elements),
+            unit,
+            ours: Sample::count(ours),
+            peer: None,
+            bar,
+        };
+        let sketch = symbols * sketch::SYMBOL_BYTES / draws;
+        give(row("sketch, bytes", "B", sketch, sketch_bar(d)));
+        give(row("tree, bytes", "B", pages / draws, tree_bar(d)));
+        let bar = if d <= 10 { Bar::Limit(3.0) } else { Bar::Shown };
+        give(row("tree, round trips", "", trips, bar));
+    }
+}
+
+/// PAPERS 8, "must show".
+fn sketch_bar(d: usize) -> Bar {
+    match d {
+        1 => Bar::Limit(100.0),
+        100 => Bar::Limit(2_500.0),
+        1000 => Bar::Limit(24_000.0),
+        10_000 => Bar::Limit(240_000.0),
+        100_000 => Bar::Limit(2_500_000.0),
+        _ => Bar::Shown,
+    }
+}
+
+/// Rows M2 and M3.
+fn tree_bar(d: usize) -> Bar {
+    match d {
+        1 => Bar::Limit(4_000.0),
+        10 => Bar::Limit(40_000.0),
+        _ => Bar::Shown,
+    }
+}
+
+fn symbols_needed(common: &Prefix, own: &[Vec<u128>; 2]) -> usize {
+    let [ours, theirs] = own.each_ref().map(|own| {
+        let mut prefix = common.clone();
+        own.iter().for_each(|&e| prefix.toggle(merkle::head(e), &key()));
+        prefix
+    });
+    let mut decoder = Decoder::new(key());
+    for (&theirs, &ours) in theirs.symbols().iter().zip(ours.symbols()) {
+        decoder.push(theirs, ours);
+        if decoder.is_done() {
+            break;
+        }
+    }
+    assert!(decoder.is_done(), "the symbols do not suffice");
+    decoder.len()
+}
+
+fn walked(trees: &mut [merkle::Tree; 2], own: &[Vec<u128>; 2]) -> (usize, usize) {
+    for (tree, own) in trees.iter_mut().zip(own) {
+        own.iter().for_each(|&e| drop_then_add(tree, e));
+    }
+    let [a, b] = trees;
+    let (found, bytes, round_trips) = walk(a, b);
+    assert_eq!(found.ours().len() + found.theirs().len(), own[0].len() + own[1].len());
+    for (tree, own) in trees.iter_mut().zip(own) {
+        own.iter().for_each(|&e| assert!(tree.remove(e).is_some()));
+    }
+    (bytes, round_trips)
+}
+
 fn differences(scale: &Scale, give: &mut dyn FnMut(Row)) {
     let sets = Sets::new(scale);
     let (mst_build, mst_find, (mst_bytes, mst_asked)) = by_search_tree(&sets, scale.repeats);
@@ -205,7 +300,7 @@ fn by_tree(sets: &Sets, repeats: usize) -> (Sample, Sample, usize) {
             own.iter().for_each(|&e| drop_then_add(tree, e));
         }
         let [a, b] = &mut pair;
-        let (time, (walk, sent)) = repeat(1, || (), |()| walk(a, b));
+        let (time, (walk, sent, _)) = repeat(1, || (), |()| walk(a, b));
         assert_eq!(walk.ours().len() + walk.theirs().len(), sets.count());
         find.push(time.least());
         bytes = sent;
@@ -219,14 +314,15 @@ fn drop_then_add(tree: &mut merkle::Tree, element: u128) {
 }
 
 /// A whole walk, every page written and read again.
-fn walk(ours: &mut merkle::Tree, theirs: &mut merkle::Tree) -> (Walk, usize) {
-    let (mut walk, mut bytes) = (Walk::new(Span::ALL), 0);
+fn walk(ours: &mut merkle::Tree, theirs: &mut merkle::Tree) -> (Walk, usize, usize) {
+    let (mut walk, mut bytes, mut round_trips) = (Walk::new(Span::ALL), 0, 0);
     while !walk.is_done() {
+        round_trips += 1;
         let request = carry(&walk.request(ours, PAGE), &mut bytes);
         let answer = carry(&merkle::answer(theirs, &request, PAGE), &mut bytes);
         walk.answered(ours, &answer).expect("an honest peer");
     }
-    (walk, bytes)
+    (walk, bytes, round_trips)
 }
 
 fn carry(page: &Page, bytes: &mut usize) -> Page {
