@@ -59,7 +59,7 @@ fn shown(sample: &Sample, unit: &str) -> String {
 /// Three digits and a unit that fits.
 fn number(n: f64, unit: &str) -> String {
     if unit != "ns" {
-        return format!("{n:.0} {unit}");
+        return format!("{n:.0} {unit}").trim_end().to_owned();
     }
     let steps = [(1e9, "s"), (1e6, "ms"), (1e3, "µs")];
     let (by, unit) = steps.into_iter().find(|&(by, _)| n >= by).unwrap_or((1.0, "ns"));

@@ -123,7 +123,7 @@ fn taken_in(keys: usize, repeats: usize, give: &mut dyn FnMut(Row)) {
     });
     let name = |what| format!("taking in {keys} keys of {VALUE_BYTES} bytes: {what}");
     let peer = Some(peer_time);
-    give(Row { name: name("CPU of both"), unit: "ns", ours: time, peer, bar: Bar::Ratio(0.5) });
+    give(Row { name: name("CPU of both"), unit: "ns", ours: time, peer, bar: Bar::Ratio(1.0) });
     let peer = Some(Sample::count(peer_bytes));
     give(Row { name: name("bytes"), unit: "B", ours: bytes, peer, bar: Bar::Shown });
 }
@@ -183,7 +183,7 @@ fn curve(scale: &Scale, give: &mut dyn FnMut(Row)) {
             trips = trips.max(round_trips);
         }
         let row = |how, unit, ours, bar| Row {
-            name: format!("{d} differences in {} keys: {how}", scale.elements),
+            name: format!("d = {d} in {} keys: {how}", scale.elements),
             unit,
             ours: Sample::count(ours),
             peer: None,
