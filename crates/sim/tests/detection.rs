@@ -1,5 +1,5 @@
 //! Decides how failures are found and what is never taken for one
-//! (rows I2, I3, I5, I6, I7, I9, I12; failures F8, F9, F14).
+//! (rows I2, I3, I5, I6, I7, I9, I12; failures F8, F9, F14, F17).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -269,6 +269,27 @@ fn a_sick_observer_kills_nobody() {
     let by_healthy = by_healthy.filter(|(_, s)| ![world.id(5), world.id(6)].contains(s)).count();
     println!("sick observers: healthy subjects declared failed anywhere {healthy:?}");
     assert_eq!(by_healthy, 0);
+}
+
+/// F17: one member in a hundred is starved of its processor. While it keeps up nobody notices; where it
+/// can not it may be held dead itself, but no healthy member is by another.
+#[test]
+fn a_starved_member_takes_nobody_with_it() {
+    let mut world = World::converged(12, WorldConfig::default(), 100, &Config::lan());
+    world.run_for(secs(3));
+    let (before, _) = load(&mut world, secs(20));
+    world.set_service_time(7, ms(150));
+    let (busy, _) = load(&mut world, secs(60));
+    assert!(failed_subjects(&world).is_empty(), "{:?}", failed_subjects(&world));
+    world.set_service_time(7, ms(250));
+    let (drowned, _) = load(&mut world, secs(120));
+    println!(
+        "datagrams per node and second: {before:.2}, one busy {busy:.2}, drowned {drowned:.2}"
+    );
+    let starved = world.id(7);
+    let by_others = world.seen().first_failed.keys().filter(|(o, s)| *o != 7 && *s != starved);
+    assert_eq!(by_others.count(), 0);
+    assert!(busy <= 1.2 * before && drowned <= 2.5 * before, "{before} {busy} {drowned}");
 }
 
 /// I12, F14, SWIM's load: 4.0 ± 0.4 datagrams sent and received per member and period at rest,

@@ -525,6 +525,26 @@ fn expectations_pass_and_fail_by_what_was_found() {
     assert!(judged.iter().all(|e| !e.pass), "{judged:?}");
 }
 
+/// The guide's table of keys is the parser's list, each with what it takes and what it means.
+#[test]
+fn the_guide_names_every_key() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/simulator.md");
+    let guide = std::fs::read_to_string(guide).expect("the guide is there");
+    let table = guide.split("## Every key").nth(1).expect("a section \"Every key\"");
+    let table = table.split("\n## ").next().expect("a section has an end");
+    let mut named = Vec::new();
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        assert!(cells.len() == 4 && cells.iter().all(|c| !c.is_empty()), "{row}");
+        let keys = cells[0].split(", ").map(|key| key.trim_matches('`').to_owned());
+        named.extend(keys);
+    }
+    let mut known = scenario::keys();
+    named.sort();
+    known.sort();
+    assert_eq!(named, known);
+}
+
 /// The examples at the root: all can be read, and the small ones show what they promise.
 #[test]
 fn the_examples_pass() {

@@ -212,7 +212,7 @@ struct Found {
 fn core(work: &Work<'_>, table: &mut Table) {
     let sizes: &[(usize, u64)] = match work.quick {
         true => &[(16, 40), (128, 10)],
-        false => &[(16, 1500), (128, 200), (1024, 24)],
+        false => &[(16, 600), (128, 60), (1024, 6)],
     };
     for &(n, worlds) in sizes {
         for silent in [false, true] {

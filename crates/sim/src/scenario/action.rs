@@ -164,6 +164,19 @@ const VERBS: [(&str, &[&str], bool); 21] = [
 /// Apart, for its name is a noun.
 const LIAR: (&str, &[&str], bool) = ("liar", &["does", "rate", "victims"], true);
 
+/// Every key of `[[at]]`: the common ones, the verbs, and the options of each.
+pub(super) fn keys() -> Vec<&'static str> {
+    let verbs = || VERBS.iter().chain([&LIAR]);
+    let mut keys = COMMON.to_vec();
+    keys.extend(verbs().map(|verb| verb.0));
+    for option in verbs().flat_map(|verb| verb.1) {
+        if !keys.contains(option) {
+            keys.push(option);
+        }
+    }
+    keys
+}
+
 /// Firings of one action: more is a slip of the unit.
 const FIRINGS_MAX: u128 = 100_000;
 

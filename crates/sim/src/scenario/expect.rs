@@ -32,7 +32,7 @@ pub struct Judged {
     pub pass: bool,
 }
 
-const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 12] = [
     "equal_within",
     "detected_by_one_within",
     "detected_by_all_within",

@@ -113,6 +113,24 @@ const NETWORK_KEYS: [&str; 13] = [
     "disk_latency",
 ];
 
+const REGION_KEYS: [&str; 2] = ["name", "at"];
+const SWEEP_KEYS: [&str; 2] = ["seeds", "grid"];
+
+/// Every key that a scenario file may have, as the guide names it: `network.loss`, `at.write`.
+pub fn keys() -> Vec<String> {
+    let within = |table: &str, keys: &[&str]| -> Vec<String> {
+        keys.iter().map(|key| format!("{table}.{key}")).collect()
+    };
+    let mut keys: Vec<String> = TOP_KEYS.iter().map(|key| (*key).to_owned()).collect();
+    keys.extend(within("network", &NETWORK_KEYS));
+    keys.extend(within("network.region", &REGION_KEYS));
+    keys.extend(within("nodes", &nodes::GROUP_KEYS));
+    keys.extend(within("at", &action::keys()));
+    keys.extend(within("expect", &expect::KEYS));
+    keys.extend(within("sweep", &SWEEP_KEYS));
+    keys
+}
+
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Reads a scenario; `file` names it in refusals, `load` reads an agent's file.

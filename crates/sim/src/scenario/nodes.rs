@@ -36,7 +36,7 @@ pub struct Cast {
 /// More would not fit the memory of most machines: each knows all others.
 pub const NODES_MAX: u64 = 20_000;
 
-const GROUP_KEYS: [&str; 10] = [
+pub(super) const GROUP_KEYS: [&str; 10] = [
     "name", "count", "profile", "config", "settings", "tags", "region", "version", "durable",
     "later",
 ];

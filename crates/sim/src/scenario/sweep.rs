@@ -10,7 +10,7 @@ use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use super::document::{Document, Entry, Item, Refusal, Section, Value};
 use super::outcome::Summary;
 use super::value;
-use super::{Scenario, TOP_KEYS, play};
+use super::{SWEEP_KEYS, Scenario, TOP_KEYS, play};
 use crate::work::Work;
 
 /// A grid over one scenario.
@@ -64,7 +64,7 @@ impl Plan {
     ) -> Result<Plan, Refusal> {
         let top = document.section(&TOP_KEYS)?;
         let base = top.optional("seed", "a whole number, 0 or more", value::whole(0, u64::MAX))?;
-        let Some(section) = top.table("sweep", "sweep.", &["seeds", "grid"])? else {
+        let Some(section) = top.table("sweep", "sweep.", &SWEEP_KEYS)? else {
             let what = "no [sweep]: expected seeds, and a grid in [sweep.grid]".to_owned();
             return Err(document.refuse(1, what));
         };

@@ -88,7 +88,7 @@ fn latency(value: &Value) -> Option<Latency> {
 
 /// `[[network.region]]` with `at = [latitude, longitude]`, or pairs in `[network.one_way]`.
 pub fn map(section: &Section<'_>) -> Result<Option<Map>, Refusal> {
-    let places = section.tables("region", "network.region.", &["name", "at"])?;
+    let places = section.tables("region", "network.region.", &super::REGION_KEYS)?;
     if places.is_empty() {
         if let Some(item) = section.item("one_way") {
             let what = "network.one_way: expected [[network.region]] tables beside it".to_owned();
