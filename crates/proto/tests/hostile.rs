@@ -10,7 +10,6 @@ use std::time::Duration;
 use tidings_proto::anti_entropy::digest::{
     DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors,
 };
-use tidings_proto::anti_entropy::merkle::{Broken, Item, Page, Span, Tree, Walk};
 use tidings_proto::base::clocks::{Dot, Hlc, Run};
 use tidings_proto::base::hash::HashKey;
 use tidings_proto::base::rng::Rng;
@@ -23,8 +22,7 @@ use tidings_proto::io::{
 };
 use tidings_proto::limits::{
     EVENT_ORIGINS_MAX, EVENTS_KEPT_MAX, KEYSPACES_MAX, MEMBERS_MAX, NAMESAKES_MAX, OWED_MAX,
-    PROBES_MAX, STREAM_BYTES_MAX, SUSPICIONS_MAX, VECTOR_ORIGINS_MAX, WALK_FOUND_MAX,
-    WALK_LEAF_MAX,
+    PROBES_MAX, STREAM_BYTES_MAX, SUSPICIONS_MAX, VECTOR_ORIGINS_MAX,
 };
 use tidings_proto::membership::facts::{FactStore, Facts};
 use tidings_proto::membership::known::Known;
@@ -865,66 +863,4 @@ fn doubt_far_above_the_reserved_numbers_is_refuted_too() {
         rig.handle(Input::Persisted { upto });
     }
     assert_eq!(rig.node.view().me().incarnation, 5_001);
-}
-
-fn tree_of(rng: &mut Rng, elements: usize) -> Tree {
-    let mut tree = Tree::new();
-    for slot in 0..elements {
-        tree.insert(u128::from(rng.u64()) << 64 | u128::from(rng.u64()), slot as u32);
-    }
-    tree
-}
-
-/// What a tree adds to each entry of a store: its element and slot, and a share of the hashes.
-#[test]
-fn a_tree_of_many_elements_holds_little_for_each() {
-    let (mut rng, elements) = (Rng::from_u64(1), 300_000);
-    let before = meter::held();
-    let mut tree = tree_of(&mut rng, elements);
-    tree.root();
-    let each = (meter::held() - before) as usize / elements;
-    println!("{each} bytes an element");
-    assert!(each <= 48, "{each} bytes an element");
-}
-
-/// A peer whose tree has no end: every range that we ask for, it says, differs in all its parts, down
-/// to the last bit. Or it answers with a flood of elements: those outside the range count for nothing.
-#[test]
-fn a_peer_whose_tree_has_no_end_costs_a_session() {
-    let mut rng = Rng::from_u64(2);
-    let mut tree = tree_of(&mut rng, 20_000);
-    tree.root();
-    for (deep, expected) in [(true, Some(Broken::TooMany)), (false, None)] {
-        let mut ended = None;
-        let held = meter::most_held(|| {
-            let mut walk = Walk::new(Span::ALL);
-            for _ in 0..10_000 {
-                if walk.is_done() {
-                    break;
-                }
-                let request = walk.request(&mut tree, 64 * 1024);
-                let answer = endless(&request, deep, &mut rng);
-                if let Err(why) = walk.answered(&mut tree, &answer) {
-                    ended = Some(why);
-                    break;
-                }
-            }
-            assert!(ended.is_some() || walk.is_done(), "deep {deep}: it goes on and on");
-            assert!(walk.ours().len() + walk.theirs().len() <= 2 * WALK_FOUND_MAX);
-        });
-        assert_eq!(ended, expected, "deep {deep}");
-        assert!(held <= 32 * MIB, "deep {deep}: {held} bytes");
-    }
-}
-
-fn endless(request: &Page, deep: bool, rng: &mut Rng) -> Page {
-    let lie = |item: &Item| {
-        let (Item::Inner { span, .. } | Item::Leaf { span, .. }) = *item;
-        let numbers = (0..if deep { 16 } else { WALK_LEAF_MAX }).map(|_| rng.u64()).collect();
-        match deep {
-            true => Item::Inner { span, children: numbers },
-            false => Item::Leaf { span, heads: numbers },
-        }
-    };
-    Page { handled: request.items.len(), items: request.items.iter().map(lie).collect() }
 }

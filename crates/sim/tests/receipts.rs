@@ -4,13 +4,18 @@
 use std::time::Duration;
 
 use tidings_proto::base::clocks::{Dot, Run};
+use tidings_proto::base::rng::Rng;
+use tidings_proto::convergence::delay::{BOUNDS, HOPS_MAX, bound};
 use tidings_proto::io::{
     Awaited, Command, CommandError, CommandId, Lack, Path, Receipt, Receipted, Reply,
 };
 use tidings_proto::{Config, NodeId};
-use tidings_sim::setup::{joined, settle};
+use tidings_sim::epidemic::eager::Cluster;
+use tidings_sim::epidemic::stream;
+use tidings_sim::observe::Topic;
+use tidings_sim::setup::{joined, settle, soak};
 use tidings_sim::statistics::percentile;
-use tidings_sim::{Conditions, World, WorldConfig};
+use tidings_sim::{Conditions, Latency, World, WorldConfig};
 
 fn secs(s: u64) -> Duration {
     Duration::from_secs(s)
@@ -212,6 +217,13 @@ fn agreement_waits_for_equal_states_and_says_who_differs() {
     let id = agree(&mut world, secs(20));
     let receipt = answer(&mut world, id).unwrap();
     assert_eq!(receipt.have.len(), 8);
+    // What the others said is compared with what the asker comes to hold, too.
+    world.split_off([2]);
+    write(&mut world, 6, "there again");
+    world.run_for(ms(500));
+    world.net.heal();
+    let id = agree(&mut world, secs(20));
+    assert_eq!(answer(&mut world, id).unwrap().have.len(), 8);
     let prints: Vec<_> = (0..8).map(|h| world.view(h).fingerprints()).collect();
     assert!(prints.windows(2).all(|w| w[0] == w[1]), "{prints:?}");
 }
@@ -275,7 +287,244 @@ fn a_trace_says_who_has_it_and_how_it_came() {
     let own: Vec<_> = receipt.have.iter().filter(|h| h.path == Some(Path::Own)).collect();
     assert_eq!(own.len(), 1);
     assert_eq!((own[0].name.as_str(), own[0].hops), ("n3", Some(0)));
+    for told in receipt.have.iter().filter(|h| h.path == Some(Path::Rumour)) {
+        assert!(told.hops >= Some(1) && told.delay.is_some_and(|d| d < secs(2)), "{told:?}");
+    }
+    let unknown = receipt.have.iter().filter(|h| h.path.is_none()).count();
+    assert_eq!(unknown, 0, "{receipt:?}");
     let none = Command::Trace { keyspace: "kv".to_owned(), key: b"no".to_vec(), timeout: None };
     let id = world.command(5, none);
     assert!(matches!(answer(&mut world, id), Err(CommandError::UnknownKey { .. })));
+}
+
+/// Delays of rumours are summed up on the way: clocks that are minutes apart change nothing.
+#[test]
+fn delays_are_measured_without_wall_clocks() {
+    let mut world = joined(10, WorldConfig::default(), 20, &Config::lan());
+    for host in 0..20 {
+        world.clock_mut(host).step_wall(60_000 * (host as i64 - 10));
+    }
+    world.run_for(secs(10));
+    for i in 0..10 {
+        let topic = Topic::key("kv", format!("k{i}").as_bytes());
+        world.track(topic.clone());
+        let dot = write(&mut world, i, &format!("k{i}"));
+        let id = wait_for(&mut world, i, dot, Receipt::All, secs(10));
+        let receipt = answer(&mut world, id).unwrap();
+        let spread = world.untrack(&topic);
+        for told in receipt.have.iter().filter(|h| h.path == Some(Path::Rumour)) {
+            let host = world.host_named(&told.name).unwrap();
+            let truth = spread.reached[&host].since(spread.since).as_secs_f64();
+            let delay = told.delay.unwrap().as_secs_f64();
+            assert!((delay - truth).abs() < 0.002, "{}: {delay} for {truth}", told.name);
+        }
+    }
+}
+
+/// A3: the histograms of all nodes together are the infection curve; at no point is its height more
+/// than 5 % off the model of the agent's timers.
+#[test]
+fn the_live_infection_curve_is_that_of_the_model() {
+    let (n, writes) = (200, if soak() { 400 } else { 60 });
+    let config = Config::lan();
+    // Every way takes the same: what a single one took is not measured, only the mean of a pair.
+    let latency = Latency::Constant(Duration::from_micros(700));
+    let conditions = Conditions { latency, ..Conditions::lan() };
+    let weather = WorldConfig { conditions, ..WorldConfig::default() };
+    let mut world = World::converged(11, weather, n, &config);
+    world.run_for(secs(3));
+    for i in 0..writes {
+        write(&mut world, i * 7 % n, &format!("k{i}"));
+        world.run_for(ms(1700 + (i as u64 * 137) % 300));
+    }
+    let mut live = [0u64; BOUNDS + 1];
+    let mut hops = [0u64; HOPS_MAX];
+    for host in 0..n {
+        let view = world.view(host);
+        for (_, topic) in view.delays().keyspaces() {
+            live.iter_mut().zip(&topic.rumours.buckets).for_each(|(sum, b)| *sum += b);
+            hops.iter_mut().zip(&topic.hops).for_each(|(sum, h)| *sum += h);
+        }
+    }
+    let told: u64 = live.iter().sum();
+    let all = (writes * (n - 1)) as u64;
+    assert!(told as f64 > 0.999 * all as f64, "{told} of {all} came by rumour");
+    let cluster = Cluster { nodes: n as u32, config: &config, latency, loss: 0.0 };
+    let mut curve: Vec<f64> =
+        (0..400).flat_map(|run| cluster.infection(1, &mut stream(2, run)).split_off(1)).collect();
+    curve.sort_by(f64::total_cmp);
+    let (mut below, mut worst) = (0, 0.0f64);
+    for bucket in 0..BOUNDS {
+        below += live[bucket];
+        let model = curve.partition_point(|&t| t <= bound(bucket).as_secs_f64());
+        let off = below as f64 / told as f64 - model as f64 / curve.len() as f64;
+        worst = worst.max(off.abs());
+    }
+    println!("{n} nodes, {writes} writes: at most {:.2} % off the model", worst * 100.0);
+    println!("hops {:?}", &hops[..8]);
+    assert!(worst <= 0.05, "{worst}");
+    // The writer tells eager_fanout peers, each of those as many: hops grow by that factor.
+    let first = hops[0] as f64 / writes as f64;
+    assert!((first - config.eager_fanout as f64).abs() < 1.0, "{first} were told by the writer");
+}
+
+/// G4: whatever crashes, comes back without its state, joins, or is cut off, no certificate names a
+/// life that has not applied the write, then or later.
+#[test]
+fn no_certificate_is_false_through_churn() {
+    let runs = if soak() { 2000 } else { 100 };
+    let (mut certified, mut late, mut restarts) = (0, 0, 0);
+    for seed in 0..runs {
+        let mut churn = Churn::new(seed);
+        for _ in 0..40 {
+            churn.step();
+        }
+        certified += churn.certificates;
+        late += churn.late;
+        restarts += churn.restarts;
+    }
+    println!(
+        "{runs} runs: {certified} certificates, {late} not in time, {restarts} restarts, 0 false"
+    );
+    assert!(certified > 5 * runs as usize && restarts > runs as usize, "{certified} {restarts}");
+}
+
+/// A random life of a cluster in which certificates are asked for.
+struct Churn {
+    world: World,
+    rng: Rng,
+    asked: Vec<CommandId>,
+    /// Lives that were said to have a write.
+    claims: Vec<(NodeId, Run)>,
+    certificates: usize,
+    late: usize,
+    restarts: usize,
+}
+
+impl Churn {
+    fn new(seed: u64) -> Churn {
+        let mut rng = Rng::from_u64(seed);
+        let durable = rng.chance(0.5);
+        let config = Config { durable, forget_after: secs(60), ..Config::local() };
+        let n = 3 + rng.index(5);
+        let mut world = joined(seed, WorldConfig::default(), n, &config);
+        world.net.conditions.loss = if rng.chance(0.5) { 0.2 * rng.unit() } else { 0.0 };
+        let (asked, claims) = (Vec::new(), Vec::new());
+        Churn { world, rng, asked, claims, certificates: 0, late: 0, restarts: 0 }
+    }
+
+    fn step(&mut self) {
+        let host = self.rng.index(self.world.len());
+        match self.rng.below(10) {
+            0 if self.world.is_up(host) && self.world.up().count() > 2 => {
+                self.world.crash(host);
+                if self.rng.chance(0.3) {
+                    self.restart(host);
+                }
+            }
+            0..=2 if !self.world.is_up(host) => self.restart(host),
+            3 if self.rng.chance(0.3) => {
+                self.world.split_off([host]);
+            }
+            4 => self.world.net.heal(),
+            _ => self.write_and_ask(host),
+        }
+        for _ in 0..self.rng.below(60) {
+            self.world.run_for(ms(5));
+            self.hear();
+        }
+    }
+
+    fn restart(&mut self, host: usize) {
+        self.world.restart(host);
+        self.restarts += 1;
+    }
+
+    fn write_and_ask(&mut self, host: usize) {
+        if !self.world.is_up(host) {
+            return;
+        }
+        let key = format!("k{}", self.rng.below(5));
+        let written = self.world.set(host, key, "v");
+        self.world.run_for(ms(4));
+        if !self.world.is_up(host) {
+            return;
+        }
+        let dot = match self.world.reply_to(written) {
+            Some(Ok(Reply::Written { dots, .. })) => dots[0],
+            _ => return,
+        };
+        let asker = self.rng.index(self.world.len());
+        let asker = if self.world.is_up(asker) { asker } else { host };
+        let id = wait_for(&mut self.world, asker, dot, Receipt::Certified, secs(3));
+        self.asked.push(id);
+    }
+
+    fn hear(&mut self) {
+        for id in std::mem::take(&mut self.asked) {
+            match self.world.reply_to(id) {
+                None => self.asked.push(id),
+                Some(Ok(Reply::Receipted(receipt))) => {
+                    let certificate = receipt.certificate.as_ref().expect("it was asked for");
+                    let run = certificate.writes[0];
+                    self.claims.extend(certificate.members.iter().map(|&id| (id, run)));
+                    self.certificates += 1;
+                }
+                Some(_) => self.late += 1,
+            }
+        }
+        for &(id, run) in &self.claims {
+            let host = self.world.up().find(|&host| self.world.id(host) == id);
+            if let Some(host) = host {
+                let dot = Dot { origin: run.origin, seq: run.to };
+                assert!(covers(&self.world, host, dot), "{id:?} on host {host} lacks {run:?}");
+            }
+        }
+    }
+}
+
+/// G2: what a node shows of the others is what they hold, once it has heard of each.
+#[test]
+fn groups_of_states_are_those_of_the_members() {
+    let mut world = joined(12, WorldConfig::default(), 8, &Config::local());
+    world.run_for(secs(20));
+    let groups = world.view(0).state_groups();
+    assert_eq!((groups.groups.len(), groups.groups[0].1, groups.unheard), (1, 8, 0));
+    world.split_off([5, 6, 7]);
+    write(&mut world, 1, "here");
+    world.run_for(ms(700));
+    let groups = world.view(0).state_groups();
+    assert_eq!(groups.groups.len(), 2, "those on the other side were heard before: {groups:?}");
+    world.net.heal();
+    world.run_for(secs(20));
+    assert_eq!(world.view(0).state_groups().groups.len(), 1);
+}
+
+/// G3, live: a node that calls its quiet spell long enough is right more often than it says.
+#[test]
+fn a_quiet_spell_is_worth_what_a_node_says() {
+    let (n, writes) = (30, if soak() { 2000 } else { 150 });
+    let weather = WorldConfig {
+        conditions: Conditions { loss: 0.1, ..Conditions::lan() },
+        ..WorldConfig::default()
+    };
+    let config = Config::local();
+    let mut world = World::converged(13, weather, n, &config);
+    world.run_for(secs(5));
+    let (mut claims, mut wrong) = (0, 0);
+    for i in 0..writes {
+        let dot = write(&mut world, i % n, &format!("k{}", i % 7));
+        let watcher = (i * 11 + 3) % n;
+        let start = world.now();
+        // What it says is about what was written before the spell, or the end of it that suffices.
+        let claimed = world.run_while(secs(20), ms(50), |w| {
+            let quiet = w.view(watcher).quiet();
+            !quiet.likely || w.now().since(start) < config.tick * quiet.rounds_needed
+        });
+        assert!(claimed.is_some_and(|t| t >= ms(300) && t < secs(5)), "{claimed:?}");
+        claims += 1;
+        wrong += usize::from(!(0..n).all(|h| covers(&world, h, dot)));
+    }
+    println!("{wrong} of {claims} claims of 99 % were wrong");
+    assert!((wrong as f64) <= 0.01 * claims as f64 + 2.0, "{wrong} of {claims}");
 }

@@ -5,8 +5,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use tidings::{Config, Event, Node, What};
-use tokio::time::timeout;
+use tidings::{Config, Node, Receipt};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -16,7 +15,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .join([writer.addr().to_string()])
         .start()
         .await?;
-    let mut changes = reader.watch();
 
     // Any bytes, and several keys as one group: all of them arrive, or none yet.
     let token = writer
@@ -26,20 +24,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
             (b"limit/requests".to_vec(), Some(b"250".to_vec())),
         ])
         .await?;
-    println!("written as {:?}", token.dots);
+    println!("written as {}", token.text());
 
-    // Wait for the reader to hear of both.
-    timeout(Duration::from_secs(10), async {
-        let mut heard = 0;
-        while heard < 2 {
-            match changes.next().await.map(|change| change.what) {
-                Some(What::Event(Event::Key { .. })) => heard += 1,
-                Some(_) => {}
-                None => break,
-            }
-        }
-    })
-    .await?;
+    // Wait until both have applied it; `Receipt::All` is all whom the writer knows by now.
+    let receipt = token.receipt(Receipt::Count(2)).timeout(Duration::from_secs(10)).await?;
+    println!("{} members have it after {:?}", receipt.have.len(), receipt.elapsed);
     for entry in reader.keyspace("config").list("").await? {
         let value = entry.value.unwrap_or_default();
         println!("{} = {}", String::from_utf8_lossy(&entry.key), String::from_utf8_lossy(&value));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scene::{LIMIT, meet, next, node, pair, started, until};
-use tidings::{CommandError, Error, Event, MemberChange, Status, What};
+use tidings::{CommandError, Error, Event, Hlc, Lack, MemberChange, Path, Receipt, Status, What};
 use tokio::time::timeout;
 
 #[tokio::test]
@@ -154,4 +154,35 @@ fn member(what: &What, wanted: MemberChange) -> Option<Arc<tidings::Member>> {
         What::Event(Event::Member { change, member }) if *change == wanted => Some(member.clone()),
         _ => None,
     }
+}
+
+#[tokio::test]
+async fn a_token_is_confirmed_by_all_or_says_who_is_missing() {
+    let (a, b) = pair().await;
+    until("both hold the same", || async {
+        a.agreement().timeout(Duration::from_secs(1)).await.is_ok()
+    })
+    .await;
+    let token = a.keyspace("config").set("feature/x", "on").await.unwrap();
+    let all = token.receipt(Receipt::All).timeout(LIMIT).await.unwrap();
+    assert_eq!((all.have.len(), all.needed), (2, 2));
+    assert!(all.certificate.is_some_and(|c| c.members.contains(&b.id())));
+    assert_eq!(b.keyspace("config").get("feature/x").await.unwrap().as_deref(), Some(&b"on"[..]));
+    let traced = b.trace("config", "feature/x", None).await.unwrap();
+    let own: Vec<_> = traced.have.iter().filter(|h| h.path == Some(Path::Own)).collect();
+    assert_eq!((own.len(), own[0].name.as_str()), (1, "a"));
+
+    // Nobody has a disk, and nobody has a version from tomorrow.
+    let durable = token.receipt(Receipt::All).durable().timeout(Duration::from_millis(200)).await;
+    let Err(Error::Refused(CommandError::NotEnough(receipted))) = durable else {
+        panic!("{durable:?}")
+    };
+    assert!(receipted.missing.iter().any(|m| m.name == "b" && m.why == Lack::NoDisk));
+    let tomorrow = Hlc::new(token.stamp.wall_ms() + 86_400_000, 0);
+    let wait = b.keyspace("config").wait_until("feature/x", tomorrow, Receipt::Quorum);
+    assert!(wait.timeout(Duration::from_millis(100)).await.is_err());
+    let wait = b.keyspace("config").wait_until("feature/x", &token, Receipt::Quorum);
+    assert_eq!(wait.timeout(LIMIT).await.unwrap().writes, Some(token.run()));
+    a.stop().await;
+    b.stop().await;
 }

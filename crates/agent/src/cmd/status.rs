@@ -65,6 +65,8 @@ fn screen(status: &Value) -> String {
                 text("/fingerprints/state")
             ),
         ),
+        ("same state", same_state(status)),
+        ("quiet", quiet(status)),
         ("spread", format!("news reach all in about {:.0} ms", millis("/spread_ms"))),
         ("local health", format!("{} (0 is well)", text("/local_health"))),
         (
@@ -86,6 +88,25 @@ fn screen(status: &Value) -> String {
     let lines: Vec<String> =
         lines.into_iter().map(|(label, text)| format!("{label:<14}{text}")).collect();
     lines.join("\n")
+}
+
+/// The groups of members that hold the same state, the largest first.
+fn same_state(status: &Value) -> String {
+    let groups = status.pointer("/state_groups/groups").and_then(Value::as_array);
+    let groups: Vec<String> = groups.into_iter().flatten().map(|g| show(&g["members"])).collect();
+    let more = if status["state_groups"]["more"].as_u64() > Some(0) { " ..." } else { "" };
+    let unheard = status["state_groups"]["unheard"].as_u64().unwrap_or(0);
+    let unheard = if unheard > 0 { format!("  {unheard} not heard yet") } else { String::new() };
+    format!("{} members{more}{unheard}", groups.join(" + "))
+}
+
+fn quiet(status: &Value) -> String {
+    let of = |name: &str| &status["quiet"][name];
+    let rounds = format!("{} rounds of {}", show(of("rounds")), show(of("rounds_needed")));
+    let likely = of("likely_converged").as_bool() == Some(true);
+    let percent = of("probability").as_f64().unwrap_or(0.0) * 100.0;
+    let said = if likely { "likely converged" } else { "not quiet for long enough" };
+    format!("{rounds}: {said} ({percent:.2} %)")
 }
 
 fn show(value: &Value) -> String {

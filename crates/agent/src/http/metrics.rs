@@ -9,11 +9,13 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
+use tidings_proto::convergence::delay::{BOUNDS, Delays, HOPS_MAX, Topic, bound};
+
 use super::{App, Fault};
 use crate::{log, os};
 
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Fault> {
-    let (stats, gauges) = app
+    let (stats, gauges, delays) = app
         .node
         .query(|view, stats| {
             let (alive, failed, left) = view.counts();
@@ -30,7 +32,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Fau
                 ("tidings_synced", f64::from(u8::from(view.synced()))),
                 ("tidings_disk_failed", f64::from(u8::from(view.writes_refused()))),
             ];
-            (stats.clone(), gauges)
+            (stats.clone(), gauges, topics(view.delays()))
         })
         .await?;
     let usage = os::usage();
@@ -41,6 +43,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Fau
     for (name, value) in gauges {
         sample(&mut text, "gauge", name, value);
     }
+    text.push_str(&histograms(&delays));
     let io = app.node.io_faults();
     sample(&mut text, "counter", "tidings_sends_full_total", io.sends_full as f64);
     sample(&mut text, "counter", "tidings_sends_failed_total", io.sends_failed as f64);
@@ -62,6 +65,65 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Fau
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
+/// What came here as news, by topic.
+fn topics(delays: &Delays) -> Vec<(String, Topic)> {
+    let own = [("members", &*delays.members), ("events", &*delays.events)];
+    let own = own.map(|(name, topic)| (name.to_owned(), topic.clone()));
+    let keyspaces = delays.keyspaces().map(|(name, topic)| {
+        let name = if name.is_empty() { "others" } else { name };
+        (format!("kv/{name}"), topic.clone())
+    });
+    own.into_iter().chain(keyspaces).collect()
+}
+
+/// Delays from the write to this node, and members that told it on.
+fn histograms(topics: &[(String, Topic)]) -> String {
+    let mut text = String::new();
+    let header = |text: &mut String, name: &str| {
+        let _ = writeln!(text, "# TYPE {name} histogram");
+    };
+    let name = "tidings_convergence_seconds";
+    header(&mut text, name);
+    for (topic, known) in topics {
+        for (path, histogram) in [("rumour", &known.rumours), ("session", &known.sessions)] {
+            let labels = format!("topic=\"{}\",path=\"{path}\"", escaped(topic));
+            let mut below = 0;
+            for (bucket, count) in histogram.buckets.iter().enumerate().take(BOUNDS) {
+                below += count;
+                let le = bound(bucket).as_secs_f64();
+                let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{le}\"}} {below}");
+            }
+            let (count, sum) = (histogram.count, histogram.sum.as_secs_f64());
+            let _ = writeln!(text, "{name}_bucket{{{labels},le=\"+Inf\"}} {count}");
+            let _ = writeln!(text, "{name}_sum{{{labels}}} {sum}");
+            let _ = writeln!(text, "{name}_count{{{labels}}} {count}");
+        }
+    }
+    let name = "tidings_convergence_hops";
+    header(&mut text, name);
+    for (topic, known) in topics {
+        let label = format!("topic=\"{}\"", escaped(topic));
+        let (mut below, mut sum) = (0, 0);
+        for (hops, count) in (1..).zip(known.hops) {
+            below += count;
+            sum += hops * count;
+            // The last place holds longer ways as well.
+            if hops < HOPS_MAX as u64 {
+                let _ = writeln!(text, "{name}_bucket{{{label},le=\"{hops}\"}} {below}");
+            }
+        }
+        let _ = writeln!(text, "{name}_bucket{{{label},le=\"+Inf\"}} {below}");
+        let _ = writeln!(text, "{name}_sum{{{label}}} {sum}");
+        let _ = writeln!(text, "{name}_count{{{label}}} {below}");
+    }
+    text
+}
+
+/// The value of a label: any text.
+fn escaped(label: &str) -> String {
+    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
 /// One sample, with the type of its family before the first of it.
 fn sample(text: &mut String, kind: &str, name: &str, value: f64) {
     let family = name.split('{').next().unwrap_or(name);
@@ -75,6 +137,21 @@ fn sample(text: &mut String, kind: &str, name: &str, value: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_histogram_is_cumulative_and_labels_are_escaped() {
+        let mut topic = Topic::default();
+        topic.rumours.add(std::time::Duration::from_millis(3));
+        topic.hops[1] += 1;
+        let text = histograms(&[("kv/a\"b\\\n".to_owned(), topic)]);
+        let labels = r#"topic="kv/a\"b\\\n",path="rumour""#;
+        for (le, count) in [("0.002828", 0), ("0.004", 1), ("+Inf", 1)] {
+            let line =
+                format!("tidings_convergence_seconds_bucket{{{labels},le=\"{le}\"}} {count}");
+            assert!(text.lines().any(|l| l == line), "{line} in {text}");
+        }
+        assert!(text.contains(r#"tidings_convergence_hops_sum{topic="kv/a\"b\\\n"} 2"#), "{text}");
+    }
 
     #[test]
     fn a_family_has_one_header() {

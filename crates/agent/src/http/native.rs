@@ -14,10 +14,16 @@ use serde::Serialize;
 use serde_json::json;
 use tidings::{Config, Contact, Evidence, Level, Member, NodeId};
 
+use tidings_proto::convergence::delay::Delays;
+use tidings_proto::convergence::held::Groups;
+use tidings_proto::convergence::quiet::Quiet;
+
 use super::query::Query;
 use super::{App, Fault, body_within, json, millis};
 use crate::{log, os};
 
+/// Groups of equal states that a status shows: the largest.
+const GROUPS_SHOWN: usize = 10;
 /// What is read of a change of tags; the node's own bounds are far below.
 const TAGS_BODY_MAX: usize = 64 * 1024;
 
@@ -189,6 +195,9 @@ pub(super) async fn status(State(app): State<Arc<App>>, query: Query) -> Result<
                 "local_health": view.local_health(),
                 "rumours_waiting": view.rumours_waiting(),
                 "seeds": seeds,
+                "state_groups": groups(&view.state_groups()),
+                "quiet": quiet(view.quiet()),
+                "delays": delays(view.delays()),
                 "synced": view.synced(),
                 "left": view.left(),
                 "writes_refused": view.writes_refused(),
@@ -210,6 +219,47 @@ pub(super) async fn status(State(app): State<Arc<App>>, query: Query) -> Result<
     status["alarms"] = json!(app.journal.alarms());
     status["resident_bytes"] = json!(os::usage().resident_bytes);
     json(&status, query.pretty())
+}
+
+/// How many live members hold which state, as each last said.
+fn groups(groups: &Groups) -> serde_json::Value {
+    let of = |&(print, members): &(u64, usize)| json!({ "state": format!("{print:016x}"), "members": members });
+    let shown: Vec<_> = groups.groups.iter().take(GROUPS_SHOWN).map(of).collect();
+    let more = groups.groups.len().saturating_sub(GROUPS_SHOWN);
+    json!({ "groups": shown, "more": more, "unheard": groups.unheard })
+}
+
+/// How likely it is that all have everything, for want of news.
+fn quiet(quiet: Quiet) -> serde_json::Value {
+    json!({
+        "for_ms": millis(quiet.lasted),
+        "rounds": quiet.rounds,
+        "rounds_needed": quiet.rounds_needed,
+        "probability": (quiet.probability * 1e6).floor() / 1e6,
+        "likely_converged": quiet.likely,
+    })
+}
+
+/// How long news took to come here, by topic.
+fn delays(delays: &Delays) -> BTreeMap<String, serde_json::Value> {
+    let own = [("members", &*delays.members), ("events", &*delays.events)];
+    let own = own.map(|(name, topic)| (name.to_owned(), topic));
+    let keyspaces = delays.keyspaces().map(|(name, topic)| (format!("kv/{name}"), topic));
+    let heard = own.into_iter().chain(keyspaces).filter(|(_, topic)| topic.rumours.count > 0);
+    heard
+        .map(|(name, topic)| {
+            let at = |p: f64| topic.rumours.quantile(p).map(millis);
+            let hops: u64 = (1..).zip(topic.hops).map(|(hops, count)| hops * count).sum();
+            let count = topic.rumours.count;
+            let record = json!({
+                "count": count,
+                "by_session": topic.sessions.count,
+                "mean_hops": (hops as f64 / count as f64 * 100.0).round() / 100.0,
+                "p50_ms": at(0.5), "p90_ms": at(0.9), "p99_ms": at(0.99), "p99.9_ms": at(0.999),
+            });
+            (name, record)
+        })
+        .collect()
 }
 
 /// What `tidings plan --agent` needs to know.

@@ -50,6 +50,13 @@ fn a_write_is_confirmed_by_all_and_who_is_missing_is_named() {
         serde_json::from_str(&text(&run_with(&c, &["trace", "k2", "--json"]))).unwrap();
     assert_eq!(names(&traced, "have"), ["a", "b", "c"]);
 
+    let metrics = c.get("/metrics").text();
+    let family = r#"tidings_convergence_seconds_count{topic="kv/kv",path="rumour"}"#;
+    assert!(metrics.lines().any(|l| l.starts_with(family)), "{metrics}");
+    let status = c.get("/v1/tidings/status").json();
+    assert!(status["delays"]["kv/kv"]["p99_ms"].as_f64().is_some(), "{}", status["delays"]);
+    assert!(text(&run_with(&c, &["status"])).contains("\nsame state    "));
+
     c.signal("STOP");
     let put = a.put("/v1/tidings/kv/kv/k?receipt=all&timeout=300ms", b"w");
     assert_eq!(put.status, 504, "{}", put.text());

@@ -67,6 +67,11 @@ impl Mismatch {
         now.since(self.changed) >= spread
     }
 
+    /// When the own fingerprint changed last.
+    pub fn changed(&self) -> Time {
+        self.changed
+    }
+
     /// A session was opened: what still differs a spread time later asks for another.
     pub fn session_opened(&mut self, now: Time) {
         self.since = Some(now);

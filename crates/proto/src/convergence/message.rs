@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::base::clocks::Run;
+use crate::dissemination::trail::{put_age, read_age};
 use crate::io::Path;
 use crate::wire::codec::{DecodeError, Decoded, Reader, below_max, put_id, put_u64, put_varint};
 use crate::wire::frame::{kind, put_frame};
@@ -12,8 +13,6 @@ use crate::wire::frame::{kind, put_frame};
 pub const RUNS_PER_ASK: usize = 24;
 /// A member keeps a question no longer than this.
 pub const WAIT_MAX: Duration = Duration::from_secs(600);
-/// A delay told in tenths of a millisecond; longer ones count as this (28 hours).
-const AGE_MAX: u64 = 1_000_000_000;
 
 /// "Have you applied these writes?" A member answers each when it can say yes, within `wait`, and
 /// at once, yes or no, where `now` is set.
@@ -68,9 +67,9 @@ pub struct Said {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Way {
     pub path: Path,
-    /// Members that told it on, the last one included; 0 where it was written, or not known.
-    pub hops: u8,
-    pub delay: Duration,
+    /// Members that told it on, the last one included; of a rumour, where all of them said so.
+    pub hops: Option<u8>,
+    pub delay: Option<Duration>,
 }
 
 /// Answers an [`Ask`].
@@ -89,6 +88,8 @@ pub struct Answer {
 const DURABLE: u8 = 1;
 const APPLIED: u8 = 1;
 const KNOWS_WAY: u8 = 2;
+const KNOWS_HOPS: u8 = 0x40;
+const KNOWS_DELAY: u8 = 0x80;
 
 impl Answer {
     pub fn put(&self, out: &mut Vec<u8>) {
@@ -124,9 +125,7 @@ impl Said {
         let applied = if self.applied { APPLIED } else { 0 };
         out.push(applied | if self.way.is_some() { KNOWS_WAY } else { 0 });
         if let Some(way) = self.way {
-            out.push(way.path.code());
-            out.push(way.hops);
-            put_varint(out, tenths(way.delay));
+            way.put(out);
         }
     }
 
@@ -139,10 +138,22 @@ impl Said {
 }
 
 impl Way {
+    fn put(self, out: &mut Vec<u8>) {
+        let hops = if self.hops.is_some() { KNOWS_HOPS } else { 0 };
+        let delay = if self.delay.is_some() { KNOWS_DELAY } else { 0 };
+        out.push(self.path.code() | hops | delay);
+        out.extend(self.hops);
+        if let Some(delay) = self.delay {
+            put_age(out, delay);
+        }
+    }
+
     fn read(r: &mut Reader<'_>) -> Decoded<Way> {
-        let path = Path::from_code(r.u8("path")?).ok_or(DecodeError::Invalid("path"))?;
-        let hops = r.u8("hops")?;
-        Ok(Way { path, hops, delay: read_tenths(r)? })
+        let code = r.u8("path")?;
+        let path = Path::from_code(code & !(KNOWS_HOPS | KNOWS_DELAY));
+        let hops = if code & KNOWS_HOPS != 0 { Some(r.u8("hops")?) } else { None };
+        let delay = if code & KNOWS_DELAY != 0 { Some(read_age(r)?) } else { None };
+        Ok(Way { path: path.ok_or(DecodeError::Invalid("path"))?, hops, delay })
     }
 }
 
@@ -157,15 +168,6 @@ fn read_run(r: &mut Reader<'_>) -> Decoded<Run> {
     let from = r.seq("first write")?;
     let to = below_max(from + r.seq("writes")?, "last write")?;
     if from == 0 { Err(DecodeError::Invalid("first write")) } else { Ok(Run { origin, from, to }) }
-}
-
-/// Tenths of a millisecond: what delays are told in.
-pub fn tenths(delay: Duration) -> u64 {
-    u64::try_from(delay.as_micros() / 100).unwrap_or(AGE_MAX).min(AGE_MAX)
-}
-
-pub fn read_tenths(r: &mut Reader<'_>) -> Decoded<Duration> {
-    Ok(Duration::from_micros(r.varint("delay")?.min(AGE_MAX) * 100))
 }
 
 #[cfg(test)]
@@ -191,7 +193,8 @@ mod tests {
         fn questions_and_answers_round_trip(n in 0u64..24, number: u64, members: u64, state: u64, flag: bool, hops: u8) {
             let ask = Ask { now: flag, number, wait: Duration::from_millis(n * 7), runs: (0..n).map(run).collect() };
             prop_assert_eq!(Ask::decode(&body(|out| ask.put(out))).unwrap(), ask);
-            let way = Way { path: Path::Rumour, hops, delay: Duration::from_micros(n * 100) };
+            let delay = Duration::from_micros(n * 100);
+            let way = Way { path: Path::Rumour, hops: flag.then_some(hops), delay: (n > 3).then_some(delay) };
             let said = (0..n).map(|i| Said { run: run(i), applied: i % 2 == 0, way: (i % 3 == 0).then_some(way) });
             let answer = Answer { durable: flag, number, members, state, said: said.collect() };
             prop_assert_eq!(Answer::decode(&body(|out| answer.put(out))).unwrap(), answer);
@@ -200,7 +203,7 @@ mod tests {
         #[test]
         fn the_longest_fit_a_datagram(origin: u128, from in 1u64..SEQ_MAX / 2, many in 0u64..SEQ_MAX / 2) {
             let run = Run { origin: NodeId::from_u128(origin), from, to: from + many };
-            let way = Way { path: Path::Rumour, hops: 9, delay: WAIT_MAX };
+            let way = Way { path: Path::Rumour, hops: Some(9), delay: Some(WAIT_MAX) };
             let said = Said { run, applied: true, way: Some(way) };
             let answer = Answer { durable: true, number: 1, members: 1, state: 1, said: vec![said; RUNS_PER_ASK] };
             prop_assert!(body(|out| answer.put(out)).len() < 1150);

@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::trail::Trail;
+
 /// The classes, in order of priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -29,11 +31,18 @@ pub enum Encoded {
     Gone,
 }
 
+/// How often a rumour was sent, and how it came here.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    sends: u32,
+    trail: Trail,
+}
+
 #[derive(Debug, Default)]
 struct Class {
     /// Rumours by number of sends; an element is stale unless `sends` says otherwise.
     buckets: Vec<VecDeque<u64>>,
-    sends: BTreeMap<u64, u32>,
+    sends: BTreeMap<u64, Told>,
     /// Taken by the packets being filled: key and sends before.
     taken: Vec<(u64, u32)>,
 }
@@ -47,9 +56,10 @@ pub struct RumourQueue {
 
 impl RumourQueue {
     /// Queues news, or news that supersedes what the key meant.
-    pub fn push(&mut self, topic: Topic, key: u64) {
+    pub fn push(&mut self, topic: Topic, key: u64, trail: Trail) {
         let class = &mut self.classes[topic as usize];
-        if class.sends.insert(key, 0) != Some(0) {
+        let before = class.sends.insert(key, Told { sends: 0, trail });
+        if before.is_none_or(|told| told.sends > 0) {
             class.bucket(0).push_back(key);
         }
     }
@@ -60,7 +70,7 @@ impl RumourQueue {
         let class = &mut self.classes[topic as usize];
         if !class.sends.contains_key(&key) {
             let sends = sends_max(topic as usize, limit).saturating_sub(copies);
-            class.sends.insert(key, sends);
+            class.sends.insert(key, Told { sends, trail: Trail::NONE });
             class.bucket(sends).push_back(key);
         }
     }
@@ -81,7 +91,7 @@ impl RumourQueue {
     pub fn has_fresh(&mut self) -> bool {
         self.classes.iter_mut().any(|c| {
             while let Some(&key) = c.bucket(0).front() {
-                if c.sends.get(&key) == Some(&0) {
+                if c.sends.get(&key).is_some_and(|told| told.sends == 0) {
                     return true;
                 }
                 c.bucket(0).pop_front();
@@ -96,7 +106,7 @@ impl RumourQueue {
         &mut self,
         out: &mut Vec<u8>,
         end: usize,
-        mut encode: impl FnMut(Topic, u64, &mut Vec<u8>) -> Encoded,
+        mut encode: impl FnMut(Topic, u64, Trail, &mut Vec<u8>) -> Encoded,
     ) -> [usize; 4] {
         let mut counts = [0; 4];
         self.turn = (self.turn + 1) % 3;
@@ -109,7 +119,7 @@ impl RumourQueue {
             // The first rumour of the class whose turn it is may have it all: a large one goes too.
             let first = if place == 1 { end } else { until };
             counts[index] = self.classes[index]
-                .fill(out, first, until, |key, out| encode(TOPICS[index], key, out));
+                .fill(out, first, until, |key, trail, out| encode(TOPICS[index], key, trail, out));
         }
         counts
     }
@@ -120,14 +130,15 @@ impl RumourQueue {
             let limit = sends_max(topic, limit);
             for i in 0..class.taken.len() {
                 let (key, before) = class.taken[i];
-                if class.sends.get(&key) != Some(&before) {
+                let Some(told) = class.sends.get_mut(&key).filter(|told| told.sends == before)
+                else {
                     continue; // superseded or removed meanwhile
-                }
+                };
                 let sends = before + copies;
+                told.sends = sends;
                 if sends >= limit {
                     class.sends.remove(&key);
                 } else {
-                    class.sends.insert(key, sends);
                     class.bucket(sends).push_back(key);
                 }
             }
@@ -155,23 +166,24 @@ impl Class {
         out: &mut Vec<u8>,
         first: usize,
         end: usize,
-        mut encode: impl FnMut(u64, &mut Vec<u8>) -> Encoded,
+        mut encode: impl FnMut(u64, Trail, &mut Vec<u8>) -> Encoded,
     ) -> usize {
         const MISFITS_MAX: usize = 4;
         let mut count = 0;
         let mut misfits: Vec<(u64, u32)> = Vec::new();
         'buckets: for sends in 0..self.buckets.len() as u32 {
             while let Some(key) = self.buckets[sends as usize].pop_front() {
-                if self.sends.get(&key).is_none_or(|&s| s.min(SENDS_MAX as u32 - 1) != sends) {
+                let told = self.sends.get(&key).copied();
+                let Some(told) = told.filter(|t| t.sends.min(SENDS_MAX as u32 - 1) == sends) else {
                     continue;
-                }
+                };
                 let start = out.len();
-                match encode(key, out) {
+                match encode(key, told.trail, out) {
                     Encoded::Gone => {
                         self.sends.remove(&key);
                     }
                     Encoded::Yes if out.len() <= if count == 0 { first } else { end } => {
-                        self.taken.push((key, self.sends[&key]));
+                        self.taken.push((key, told.sends));
                         count += 1;
                     }
                     Encoded::Yes => {
@@ -195,7 +207,7 @@ impl Class {
 mod tests {
     use super::*;
 
-    fn encode(topic: Topic, key: u64, out: &mut Vec<u8>) -> Encoded {
+    fn encode(topic: Topic, key: u64, _: Trail, out: &mut Vec<u8>) -> Encoded {
         out.extend_from_slice(&[topic as u8; 9]);
         out.push(key as u8);
         Encoded::Yes
@@ -205,7 +217,7 @@ mod tests {
     fn each_rumour_is_sent_up_to_its_limit_and_least_sent_first() {
         let mut q = RumourQueue::default();
         for key in 0..30 {
-            q.push(Topic::Member, key);
+            q.push(Topic::Member, key, Trail::NONE);
         }
         let mut sends = [0u32; 30];
         for _ in 0..200 {
@@ -230,10 +242,10 @@ mod tests {
     fn a_flood_of_events_leaves_room_for_state_and_members() {
         let mut q = RumourQueue::default();
         for key in 0..1000 {
-            q.push(Topic::Event, key);
+            q.push(Topic::Event, key, Trail::NONE);
         }
-        q.push(Topic::State, 1);
-        q.push(Topic::Member, 2);
+        q.push(Topic::State, 1, Trail::NONE);
+        q.push(Topic::Member, 2, Trail::NONE);
         let mut seen = [0; 4];
         for _ in 0..3 {
             let mut out = Vec::new();
@@ -249,13 +261,13 @@ mod tests {
     #[test]
     fn news_queued_again_starts_anew_and_is_not_taken_twice_in_one_go() {
         let mut q = RumourQueue::default();
-        q.push(Topic::State, 7);
+        q.push(Topic::State, 7, Trail::NONE);
         let mut out = Vec::new();
         q.fill(&mut out, 100, encode);
         assert_eq!(q.fill(&mut out, 100, encode), [0; 4]);
         q.sent(3, 5);
         assert!(!q.has_fresh() && q.len() == 1);
-        q.push(Topic::State, 7);
+        q.push(Topic::State, 7, Trail::NONE);
         assert!(q.has_fresh());
         q.fill(&mut out, 100, encode);
         q.sent(5, 5);

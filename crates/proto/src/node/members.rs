@@ -80,6 +80,7 @@ impl Node {
         }
         let precedence = record.precedence();
         let slot = self.table.insert(facts, precedence, now.mono, &mut self.rng_probe);
+        self.receipts.held.forget(slot as usize);
         if record.standing == Standing::Failed {
             self.file_case(
                 record.id,
@@ -89,6 +90,7 @@ impl Node {
                 "told",
             );
         }
+        self.receipts.delays.members.add(self.way_here(via, None, now));
         if record.standing.is_live() {
             self.stats.joins += 1;
             self.member_event(MemberChange::Join, slot, out);
@@ -153,6 +155,7 @@ impl Node {
                 "told",
             );
         }
+        self.receipts.delays.members.add(self.way_here(via, None, now));
         self.install(slot, facts, precedence, via != Via::Joining, now, out);
     }
 

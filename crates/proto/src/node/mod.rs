@@ -54,6 +54,7 @@ use crate::detection::suspicion::Suspicions;
 use crate::dissemination::events::EventLog;
 use crate::dissemination::queue::RumourQueue;
 use crate::dissemination::rounds::Rounds;
+use crate::dissemination::trail::Trail;
 use crate::flow;
 use crate::io::{
     Alarm, Command, CommandError, CommandId, Conflict, Event, Input, Outbox, Output, Persist,
@@ -278,6 +279,10 @@ impl Node {
     pub fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
         self.notice_pause(now.mono, out);
         self.pulse.now = now.mono;
+        self.receipts.trail = Trail::NONE;
+        if matches!(input, Input::Command { .. } | Input::Persisted { .. }) {
+            self.receipts.trail = Trail::here(now.mono);
+        }
         match input {
             Input::Persisted { upto } => {
                 self.persisted(upto, now, out);
@@ -294,6 +299,7 @@ impl Node {
             Input::Unreachable { to } => self.unreachable(to, now, out),
             Input::Command { id, command } => self.command(id, command, now, out),
         }
+        self.receipts.trail = Trail::here(now.mono);
         self.run_timers(now, out);
         self.flush_disk(now, out);
         self.members_mismatch.update(self.table.fingerprint().low(), now.mono);

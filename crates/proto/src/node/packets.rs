@@ -2,6 +2,7 @@
 //! the MTU, encoded once and sent to many.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::{Node, Phase};
 use crate::aggregation::message::Exchange;
@@ -15,6 +16,7 @@ use crate::detection::message::{
 use crate::detection::suspicion::Suspicions;
 use crate::dissemination::events::{EventLog, StoredEvent};
 use crate::dissemination::queue::{Encoded, Topic};
+use crate::dissemination::trail::Trail;
 use crate::flow;
 use crate::io::{Alarm, Event, Outbox, Output};
 use crate::limits::RUMOUR_BYTES_MAX;
@@ -145,6 +147,13 @@ impl Node {
             kind::INDIRECT_ACK => self.indirect_ack(decode_answer(body)?, now, out),
             kind::NACK => self.nack(decode_answer(body)?),
             kind::NOT_ME => self.not_me(decode_answer(body)?, now, out),
+            kind::TRAIL => {
+                let slot = self.table.find(sender);
+                let rtt = slot.and_then(|slot| self.table.rtt(slot)).map(|(mean, _)| mean);
+                let transit = rtt.unwrap_or(self.receipts.usual_rtt) / 2;
+                self.receipts.trail = Trail::decode(body, now.mono, transit)?;
+                return Ok(());
+            }
             kind::ASK => self.asked(Ask::decode(body)?, sender, from, now.mono, out),
             kind::ANSWER => self.answered_ask(Answer::decode(body)?, sender),
             kind::AGGREGATE => {
@@ -157,6 +166,7 @@ impl Node {
             kind::NAME_CLAIM => self.name_claimed(Record::decode(body)?, now, out),
             _ => self.news(kind, body, Via::Rumour(sender), from, now, out)?,
         }
+        self.receipts.trail = Trail::NONE;
         Ok(())
     }
 
@@ -271,8 +281,9 @@ impl Node {
         };
         let end =
             (out.bytes.len() + self.config.changes_bytes).min(start + self.config.datagram_bytes);
-        let counts =
-            self.queue.fill(&mut out.bytes, end, |topic, key, out| parts.encode(topic, key, out));
+        let counts = self.queue.fill(&mut out.bytes, end, |topic, key, trail, out| {
+            parts.encode(topic, key, trail, out)
+        });
         let [accusations, members, state, events] = counts.map(|c| (c * peers) as u64);
         self.stats.accusations_sent += accusations;
         self.stats.rumours_member_sent += members;
@@ -313,7 +324,7 @@ impl Node {
         let left = if self.queue.is_empty() || peers.is_empty() {
             None
         } else if fresh_left && prompt {
-            Some(self.config.batch.max(std::time::Duration::from_millis(1)))
+            Some(self.config.batch.max(Duration::from_millis(1)))
         } else {
             Some(self.rounds.interval(now.mono, self.config.tick))
         };
@@ -324,7 +335,7 @@ impl Node {
     /// Queues news for the next packets and, as it is fresh, for a round of its own.
     pub(super) fn tell(&mut self, topic: Topic, key: u64, now: Time) {
         if self.config.rumours || topic == Topic::Accusation {
-            self.queue.push(topic, key);
+            self.queue.push(topic, key, self.receipts.trail);
             self.rounds.fresh(now, self.config.batch);
         }
     }
@@ -332,7 +343,7 @@ impl Node {
     /// Queues what others can tell as well: that somebody is doubted, gone, or back.
     pub(super) fn relay(&mut self, topic: Topic, key: u64, now: Time) {
         if self.config.rumours || topic == Topic::Accusation {
-            self.queue.push(topic, key);
+            self.queue.push(topic, key, Trail::NONE);
             self.rounds.relay(now, self.config.batch, self.config.tick);
         }
     }
@@ -379,7 +390,7 @@ struct RumourSources<'a, F> {
 }
 
 impl<'a, F: Fn(NodeId) -> Option<&'a Accusers>> RumourSources<'a, F> {
-    fn encode(&self, topic: Topic, key: u64, out: &mut Vec<u8>) -> Encoded {
+    fn encode(&self, topic: Topic, key: u64, trail: Trail, out: &mut Vec<u8>) -> Encoded {
         match topic {
             Topic::Accusation => {
                 let slot = key as Slot;
@@ -391,6 +402,7 @@ impl<'a, F: Fn(NodeId) -> Option<&'a Accusers>> RumourSources<'a, F> {
                 if !self.table.in_use(slot) {
                     return Encoded::Gone;
                 }
+                trail.put(out, self.now);
                 let none = Accusers::default();
                 let accusers = (self.cases)(self.table.id(slot)).unwrap_or(&none);
                 let facts = &self.table.facts(slot).bytes;
@@ -400,6 +412,7 @@ impl<'a, F: Fn(NodeId) -> Option<&'a Accusers>> RumourSources<'a, F> {
                 let Some(kept) = self.store.get(key as u32) else { return Encoded::Gone };
                 let entry = &kept.entry;
                 let size = entry.value.as_ref().map_or(0, |v| v.len()) + entry.key.len();
+                trail.put(out, self.now);
                 let start = out.len();
                 if size <= RUMOUR_BYTES_MAX {
                     entry.put(out, self.key, self.now);
@@ -413,6 +426,7 @@ impl<'a, F: Fn(NodeId) -> Option<&'a Accusers>> RumourSources<'a, F> {
             }
             Topic::Event => {
                 let Some(event) = self.events.by_number(key) else { return Encoded::Gone };
+                trail.put(out, self.now);
                 event.put(out, self.key, self.now);
             }
         }

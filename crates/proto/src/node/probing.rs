@@ -292,6 +292,7 @@ impl Node {
         // A repeated ping does not say which one was answered (Karn 1987).
         if let (Some(slot), false) = (self.table.find(sender), probe.repeated) {
             self.table.measured(slot, now.mono.since(probe.sent));
+            self.note_rtt(now.mono.since(probe.sent));
         }
         if probe.target == anyone {
             self.seed_answered(from, sender);

@@ -5,17 +5,21 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::packets::Spent;
+use super::packets::{Spent, Via};
 use super::{Node, Phase, reply};
-use crate::base::clocks::Run;
+use crate::base::clocks::{Dot, Hlc, Run};
 use crate::base::id::NodeId;
 use crate::base::rng::Rng;
 use crate::base::time::{Now, Time};
 use crate::convergence::certificate::certify;
+use crate::convergence::delay::Delays;
+use crate::convergence::held::Held;
 use crate::convergence::message::{Answer, Ask, RUNS_PER_ASK, Said, WAIT_MAX, Way};
 use crate::convergence::owed::{Debt, Owed, apart};
 use crate::convergence::receipt::{ASKS_PER_GO, GO, again, default_wait, needed, worth_asking};
 use crate::convergence::survey::{Goal, Own, Survey};
+use crate::detection::message::Prints;
+use crate::dissemination::trail::Trail;
 use crate::io::{
     Awaited, CommandError, CommandId, Holder, Lack, Missing, Outbox, Path, Receipt, Receipted,
     Reply,
@@ -23,9 +27,16 @@ use crate::io::{
 use crate::limits::{OWED_MAX, RECEIPT_ANSWERS_MAX, RECEIPTS_MAX};
 use crate::membership::table::{ME, Slot};
 
-/// All that is asked and owed.
+/// What is asked and owed, and how news came here.
 #[derive(Debug)]
 pub(super) struct Receipts {
+    /// Of the news that is being handled.
+    pub trail: Trail,
+    pub delays: Delays,
+    /// Smoothed over all peers: for those that were not measured yet.
+    pub usual_rtt: Duration,
+    /// What peers hold, as they last said.
+    pub held: Held,
     waiting: BTreeMap<u64, Waiting>,
     last_number: u64,
     owed: Owed,
@@ -34,6 +45,7 @@ pub(super) struct Receipts {
     /// What the store had covered, and the table of members had shown, when it was last looked at.
     covered: u64,
     member_index: u64,
+    own: Own,
     /// Something may be settled.
     look: bool,
     rng: Rng,
@@ -62,12 +74,17 @@ struct Waiting {
 impl Receipts {
     pub(super) fn new(seed: &[u8; 32]) -> Receipts {
         Receipts {
+            trail: Trail::NONE,
+            delays: Delays::default(),
+            usual_rtt: Duration::ZERO,
+            held: Held::default(),
             waiting: BTreeMap::new(),
             last_number: 0,
             owed: Owed::default(),
             persisted: 0,
             covered: 0,
             member_index: 0,
+            own: Own::default(),
             look: false,
             rng: Rng::fork(seed, "receipts"),
             next: Time::NEVER,
@@ -226,6 +243,12 @@ impl Node {
         }
         if self.receipts.owed.look_at <= now.mono {
             self.pay(now.mono, out);
+        }
+        let own = self.own();
+        if self.receipts.own != own {
+            // What others said before may be the same as ours now.
+            self.receipts.own = own;
+            self.receipts.look = true;
         }
         if self.receipts.member_index != self.table.index() {
             self.receipts.member_index = self.table.index();
@@ -541,8 +564,8 @@ impl Node {
                 name,
                 durable,
                 path: way.map(|way| way.path),
-                hops: way.filter(|way| way.path != Path::Session).map(|way| way.hops),
-                delay: way.map(|way| way.delay),
+                hops: way.and_then(|way| way.hops),
+                delay: way.and_then(|way| way.delay),
             }),
         }
     }
@@ -571,8 +594,37 @@ impl Node {
 
     /// How the last of these writes came here, where it is remembered.
     fn way_of(&self, run: Run) -> Option<Way> {
-        let own = run.origin == self.id;
-        own.then_some(Way { path: Path::Own, hops: 0, delay: Duration::ZERO })
+        self.receipts.delays.way(Dot { origin: run.origin, seq: run.to })
+    }
+
+    /// The usual round trip: an eighth of each new one, as of a single peer's.
+    pub(super) fn note_rtt(&mut self, rtt: Duration) {
+        let usual = &mut self.receipts.usual_rtt;
+        *usual = if usual.is_zero() { rtt } else { *usual * 7 / 8 + rtt / 8 };
+    }
+
+    /// A peer has said what it holds.
+    pub(super) fn note_held(&mut self, peer: NodeId, prints: Prints) {
+        if let Some(slot) = self.table.find(peer) {
+            self.receipts.held.note(slot as usize, self.table.slots_end() as usize, prints.state);
+        }
+    }
+
+    /// How the news that is being handled came here.
+    pub(super) fn way_here(&self, via: Via, stamp: Option<Hlc>, now: Now) -> Way {
+        let told = self.receipts.trail.told(now.mono);
+        let (hops, delay) = told.map_or((None, None), |(hops, age)| (Some(hops), Some(age)));
+        match via {
+            Via::Rumour(from) if from == self.id => {
+                Way { path: Path::Own, hops: Some(0), delay: Some(Duration::ZERO) }
+            }
+            Via::Rumour(_) => Way { path: Path::Rumour, hops, delay },
+            Via::Session | Via::Joining => {
+                let since = |stamp: Hlc| now.wall_ms.saturating_sub(stamp.wall_ms());
+                let delay = stamp.map(|stamp| Duration::from_millis(since(stamp)));
+                Way { path: Path::Session, hops: None, delay }
+            }
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::base::time::{Now, Time};
 use crate::detection::message::Prints;
 use crate::detection::probe::Purpose;
 use crate::dissemination::events::StoredEvent;
+use crate::dissemination::trail::Trail;
 use crate::flow::SESSION_TIMEOUT;
 use crate::io::{Alarm, Event, JoinFailure, Outbox, Output, RequestError, RequestId};
 use crate::limits::{CURSORS_MAX, MEMBERS_MAX, PAGE_BYTES, REQUESTS_MAX, STREAM_BYTES_MAX};
@@ -61,6 +62,8 @@ pub(super) enum Ask {
     Delta(Pages),
     Fetch {
         dot: Dot,
+        /// How the announcement came.
+        trail: Trail,
     },
 }
 
@@ -156,6 +159,7 @@ impl Node {
         now: Now,
         out: &mut Outbox,
     ) {
+        self.note_held(peer, theirs);
         if !self.config.anti_entropy || self.phase != Phase::Running {
             return;
         }
@@ -402,7 +406,7 @@ impl Node {
             Ask::Join { attempt, .. } => {
                 self.join_failed(attempt, asked.addr, Node::join_error(error), now.mono, out);
             }
-            Ask::Fetch { dot } => {
+            Ask::Fetch { dot, .. } => {
                 self.sessions.fetching.remove(&dot);
             }
             Ask::Members { .. } | Ask::Push | Ask::Vectors | Ask::Delta(_) => {}
@@ -437,8 +441,9 @@ impl Node {
             Ask::Push => self.push_answered(body, now, out),
             Ask::Vectors => self.vectors_answered(peer, asked.addr, body, now),
             Ask::Delta(pages) => self.delta_answered(peer, asked.addr, pages, body, now, out),
-            Ask::Fetch { dot } => {
+            Ask::Fetch { dot, trail } => {
                 self.sessions.fetching.remove(&dot);
+                self.receipts.trail = trail;
                 self.stream_news(body, peer, asked.addr, now, out)
             }
         }
@@ -708,7 +713,11 @@ impl Node {
         }
         let start = self.begin(out);
         advert.put(&mut out.bytes, kind::FETCH);
-        let asked = Asked { ask: Ask::Fetch { dot: advert.dot }, peer: None, addr: from };
+        let asked = Asked {
+            ask: Ask::Fetch { dot: advert.dot, trail: self.receipts.trail },
+            peer: None,
+            addr: from,
+        };
         if self.ask(start, asked, SESSION_TIMEOUT, out).is_some() {
             self.stats.fetches += 1;
             self.sessions.fetching.insert(advert.dot);

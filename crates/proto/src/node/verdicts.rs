@@ -10,6 +10,7 @@ use crate::detection::message::Accusation;
 use crate::detection::probe::Purpose;
 use crate::detection::suspicion::{Suspicion, Terms, is_witness, required_accusers};
 use crate::dissemination::queue::Topic;
+use crate::dissemination::trail::Trail;
 use crate::flow;
 use crate::io::{MemberChange, Outbox};
 use crate::limits::EVIDENCE_MAX;
@@ -343,6 +344,8 @@ impl Node {
         self.stats.refutations_own += 1;
         self.health.doubted();
         self.incarnation = next;
+        // Doubt and its end say nothing of their way: there may be a storm of them.
+        self.receipts.trail = Trail::NONE;
         self.announce(Standing::Alive, now, out);
     }
 

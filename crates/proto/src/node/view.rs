@@ -13,7 +13,12 @@ use crate::base::policy::Policy;
 use crate::base::session::Session;
 use crate::base::time::Time;
 use crate::config::{Config, Detector};
+use crate::convergence::delay::{self, Delays};
+use crate::convergence::held::Groups;
+use crate::convergence::quiet::{LOSS_ASSUMED, Quiet, quiet};
 use crate::dissemination::events::RECENT_MAX;
+use crate::flow;
+use crate::flow::forecast::Rounds;
 use crate::io::{CommandError, Conflict, Member, UserEvent};
 use crate::limits;
 use crate::membership::facts::Facts;
@@ -344,6 +349,34 @@ impl<'a> View<'a> {
         self.node.spread_time()
     }
 
+    /// How many live members hold which state, this node included, as they last said on a probe.
+    pub fn state_groups(&self) -> Groups {
+        let node = self.node;
+        let places = node.table.live().iter().map(|&slot| slot as usize);
+        node.receipts.held.groups(node.state_print(), places)
+    }
+
+    /// How long there was no news here, and how likely it is that all have everything, as of the
+    /// last input.
+    pub fn quiet(&self) -> Quiet {
+        let (node, config) = (self.node, &self.node.config);
+        let rounds = Rounds {
+            nodes: node.table.size().max(2) as u64,
+            fanout: config.fanout as u32,
+            loss: LOSS_ASSUMED,
+            pushes: true,
+            pulls: false,
+        };
+        let changed = node.members_mismatch.changed().max(node.state_mismatch.changed());
+        let sends = flow::transmit_limit(config.transmit_factor, node.table.size());
+        quiet(rounds, sends, node.pulse.now.since(changed), config.tick)
+    }
+
+    /// How news came here, by topic.
+    pub fn delays(&self) -> &'a Delays {
+        &self.node.receipts.delays
+    }
+
     pub fn rumours_waiting(&self) -> usize {
         self.node.queue.len()
     }
@@ -365,6 +398,8 @@ impl<'a> View<'a> {
             ("requests under way", node.asked.len(), limits::REQUESTS_MAX),
             ("receipts", node.receipts.waiting(), limits::RECEIPTS_MAX),
             ("answers owed", node.receipts.owed(), limits::OWED_MAX + limits::RECEIPTS_MAX),
+            ("topics of delays", node.receipts.delays.counts().0, delay::TOPICS_MAX + 1),
+            ("ways of writes", node.receipts.delays.counts().1, delay::WAYS_MAX),
             ("fetches", sessions.fetching(), sessions::FETCHES_MAX),
             ("cursors", sessions.cursors.len(), limits::CURSORS_MAX),
             ("entries", node.store.counts().1, limits::ENTRIES_MAX),

@@ -417,6 +417,9 @@ impl Node {
     pub(super) fn entry_won(&mut self, slot: EntrySlot, via: Via, now: Now, out: &mut Outbox) {
         self.key_event(slot, out);
         if via != Via::Joining {
+            let entry = &self.store.kept(slot).entry;
+            let way = self.way_here(via, Some(entry.stamp), now);
+            self.receipts.delays.entry(&entry.keyspace, entry.dot, way);
             self.tell(Topic::State, u64::from(slot), now.mono);
         }
     }
@@ -516,6 +519,7 @@ impl Node {
             Received::Deliver(due) => due,
         };
         let number = self.events.newest_number();
+        self.receipts.delays.events.add(self.way_here(via, None, now));
         if via != Via::Joining {
             self.tell(Topic::Event, number, now.mono);
         }
