@@ -583,7 +583,7 @@ counters! {
     /// often a peer was asked for what a session had seen.
     session_served, session_waited, session_stale, session_asked,
     /// State.
-    writes, writes_refused, entries_applied, entries_stale, entries_ended, conflicts_discarded, state_faults,
+    writes, writes_refused, entries_applied, entries_held, entries_stale, entries_ended, conflicts_discarded, state_faults,
     clock_alarms, disk_failures,
     /// Aggregates: exchanges answered, and ones about more aggregates than allowed.
     aggregate_exchanges, aggregate_limit,

@@ -46,6 +46,13 @@ pub const SUSPICIONS_MAX: usize = 4096;
 pub const EVIDENCE_MAX: usize = 1024;
 /// Requests in flight from this node. More: the newest is not started.
 pub const REQUESTS_MAX: usize = 64;
+/// Writers named as causes of one write, about 20 bytes each. More: it says "many", and others wait
+/// for a whole session with somebody who has it.
+pub const CAUSES_MAX: usize = 32;
+/// Entries held back until their causes are here, and their bytes. More: a rumour is a hole, asked
+/// for again; a session is taken in as it comes, and causal keyspaces are not read until it is over.
+pub const HELD_MAX: usize = 65_536;
+pub const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Dots of overwritten entries that travel with their successor. More: the oldest are left to
 /// reconciliation.
 pub const SUPERSEDED_MAX: usize = 16;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{Node, OWN, reply};
 use crate::base::operation::Kind;
-use crate::base::policy::{DEFAULT_KEYSPACE, POLICIES, Policy, Values, is_reserved};
+use crate::base::policy::{Consistency, DEFAULT_KEYSPACE, POLICIES, Policy, Values, is_reserved};
 use crate::base::time::Now;
 use crate::io::{Alarm, CommandError, CommandId, Conflict, Event, Outbox, Reply};
 use crate::limits::{KEYSPACE_BYTES_MAX, KEYSPACES_MAX};
@@ -32,10 +32,14 @@ impl Node {
     }
 
     pub(super) fn may_read(&self, keyspace: &str) -> Result<(), CommandError> {
-        if self.knows_keyspace(keyspace) {
-            return Ok(());
+        if !self.knows_keyspace(keyspace) {
+            return Err(CommandError::UnknownKeyspace { name: keyspace.to_owned() });
         }
-        Err(CommandError::UnknownKeyspace { name: keyspace.to_owned() })
+        let causal = || self.policy(keyspace).consistency == Consistency::Causal;
+        if self.store.is_early(Some(keyspace)) || !self.sessions.synced && causal() {
+            return Err(CommandError::NotSynced);
+        }
+        Ok(())
     }
 
     pub(super) fn policies(&self) -> Vec<(String, Option<Policy>)> {

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 
 use super::packets::{Spent, Via};
 use super::{Node, Phase};
-use crate::anti_entropy::digest::{DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Pairs};
+use crate::anti_entropy::digest::{
+    DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Pairs, Vectors,
+};
 use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
 use crate::detection::message::Ping;
@@ -181,8 +183,18 @@ impl Node {
                 event.put(out, &self.key, now);
             }
         }
-        let closed = closed.then(|| (self.vectors(), self.state_print()));
+        let closed = closed.then(|| (self.claims(), self.state_print()));
         DeltaEnd { boot: self.boot, cursor, closed }.put(out);
+    }
+
+    /// What is applied here with all that it follows: nothing is promised while an effect may be here
+    /// before its cause.
+    fn claims(&self) -> Vectors {
+        let mut vectors = self.vectors();
+        if self.store.is_early(None) {
+            vectors.entries.clear();
+        }
+        vectors
     }
 
     fn put_fetched(&mut self, wanted: &Advert<'_>, out: &mut Vec<u8>, now: Time) {

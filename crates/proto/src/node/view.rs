@@ -255,6 +255,14 @@ impl<'a> View<'a> {
         session.missing(self.node.store.vector())
     }
 
+    /// Bytes that an entry carries to name its causes, and how many writers they are.
+    pub fn causal_bytes(&self, keyspace: &str, key: &[u8]) -> Option<(usize, usize)> {
+        let causes = self.node.store.find(keyspace, key)?.entry.fields.causes()?;
+        let mut bytes = Vec::new();
+        causes.put(&mut bytes);
+        Some((bytes.len(), causes.dots().len()))
+    }
+
     /// Whether this node can answer a read of a keyspace now.
     pub fn may_read(&self, keyspace: &str) -> Result<(), CommandError> {
         self.node.may_read(keyspace)
@@ -395,6 +403,7 @@ impl<'a> View<'a> {
             ("seeds", node.seeds.len(), limits::SEEDS_MAX),
             ("joins under way", node.joins.len(), joining::ATTEMPTS_MAX),
             ("readers waiting", node.readers.waiting(), limits::READERS_WAITING_MAX),
+            ("entries held back", node.store.held_back(), limits::HELD_MAX),
             ("requests under way", node.asked.len(), limits::REQUESTS_MAX),
             ("receipts", node.receipts.waiting(), limits::RECEIPTS_MAX),
             ("answers owed", node.receipts.owed(), limits::OWED_MAX + limits::RECEIPTS_MAX),

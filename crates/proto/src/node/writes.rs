@@ -11,7 +11,7 @@ use crate::base::clocks::{Dot, Hlc};
 use crate::base::context::ShortDot;
 use crate::base::id::NodeId;
 use crate::base::operation::{Kind, Operation};
-use crate::base::policy::Policy;
+use crate::base::policy::{Consistency, Policy};
 use crate::base::time::{Now, Time};
 use crate::dissemination::events::{Received, StoredEvent};
 use crate::dissemination::queue::Topic;
@@ -23,6 +23,7 @@ use crate::limits::{
     VALUE_BYTES_MAX, VECTOR_ORIGINS_MAX, WRITES_PER_COMMAND_MAX,
 };
 use crate::membership::table::ME;
+use crate::state::causal::Causes;
 use crate::state::crdt::Merged;
 use crate::state::disk::{self, Change, Reserved};
 use crate::state::entry::{Entry, Superseded};
@@ -61,6 +62,8 @@ pub(super) struct Writes {
     /// when the disk knows that they are used (rule 7).
     refused: Vec<u64>,
     pub member_changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// The last own write to a causal keyspace, on its way to the disk or beyond.
+    last_causal: Option<Dot>,
     /// Declarations of this node's settings that wait until it is in step with its cluster: before,
     /// it does not know what others have declared.
     pub expected: Vec<(String, Policy)>,
@@ -92,6 +95,7 @@ impl Writes {
             doubtful: Vec::new(),
             refused: Vec::new(),
             member_changes: BTreeMap::new(),
+            last_causal: None,
             expected: Vec::new(),
         }
     }
@@ -291,41 +295,54 @@ impl Node {
         wall_ms: u64,
     ) -> Vec<Entry> {
         let keyspace: Arc<str> = keyspace.into();
-        let replaced: Vec<Superseded> =
-            writes.iter().map(|(key, _)| self.superseded_by_write(&keyspace, key)).collect();
         let stamp = self.stamp(&keyspace, writes.iter().map(|(key, _)| key.as_slice()), wall_ms);
         let (first, len) = (self.writes.next_seq, writes.len() as u64);
         self.writes.next_seq += len;
         self.stats.writes += len;
-        writes
-            .into_iter()
-            .zip(replaced)
-            .enumerate()
-            .map(|(i, ((key, value), superseded))| Entry {
+        let mut causes = self.causes_of_write(&keyspace);
+        let mut entries = Vec::with_capacity(writes.len());
+        for ((key, value), seq) in writes.into_iter().zip(first..) {
+            let mut entry = Entry {
                 keyspace: keyspace.clone(),
                 key: key.into(),
                 value: value.map(Into::into),
                 merged: None,
                 stamp,
-                dot: Dot { origin: self.id, seq: first + i as u64 },
-                group: if len > 1 { (first, len) } else { (first + i as u64, 1) },
-                superseded,
+                dot: Dot { origin: self.id, seq },
+                group: if len > 1 { (first, len) } else { (seq, 1) },
+                superseded: Superseded::default(),
                 fields: Default::default(),
-            })
-            .collect()
+            };
+            entry.fields.set_causes(causes.clone());
+            self.overwrite_known(&mut entry);
+            if let Some(causes) = &mut causes {
+                causes.add(entry.dot);
+                self.writes.last_causal = Some(entry.dot);
+            }
+            entries.push(entry);
+        }
+        entries
     }
 
-    fn superseded_by_write(&self, keyspace: &str, key: &[u8]) -> Superseded {
-        let mut superseded = Superseded::default();
-        if let Some(kept) = self.store.find(keyspace, key) {
-            superseded.join(&kept.entry.superseded);
-            superseded.add(kept.entry.dot);
+    /// All that this node has seen of causal keyspaces, own writes on their way to the disk included.
+    fn causes_of_write(&self, keyspace: &str) -> Option<Causes> {
+        if self.policy(keyspace).consistency != Consistency::Causal {
+            return None;
         }
-        let same = |e: &&Entry| *e.keyspace == *keyspace && *e.key == *key;
-        for entry in self.writes.pending.iter().flat_map(|p| &p.entries).filter(same) {
-            superseded.add(entry.dot);
+        let mut causes = self.store.nearest_causes();
+        self.writes.last_causal.into_iter().for_each(|dot| causes.add(dot));
+        Some(causes)
+    }
+
+    fn overwrite_known(&self, entry: &mut Entry) {
+        let (keyspace, key) = (entry.keyspace.clone(), entry.key.clone());
+        if let Some(kept) = self.store.find(&keyspace, &key) {
+            entry.overwrite(&kept.entry);
         }
-        superseded
+        let same = |e: &&Entry| e.keyspace == keyspace && e.key == key;
+        for pending in self.writes.pending.iter().flat_map(|p| &p.entries).filter(same) {
+            entry.overwrite(pending);
+        }
     }
 
     fn stamp<'a>(
@@ -399,6 +416,9 @@ impl Node {
             let by = Duration::from_millis(entry.stamp.wall_ms().saturating_sub(now.wall_ms));
             self.alarm(Alarm::ClockAhead { by }, now.mono, out);
         }
+        // Without room for what waits, a session goes on and readers wait.
+        let in_time = via != Via::Session || !self.store.is_holding_all();
+        self.store.hold_back(self.sessions.synced && in_time);
         let mut won = Vec::new();
         let applied = self.store.receive(entry, force, &mut |slot| won.push(slot));
         self.tell_conflicts(out);
@@ -406,6 +426,7 @@ impl Node {
             Applied::Stale => self.stats.entries_stale += 1,
             Applied::Full => self.stats.entry_limit += 1,
             Applied::Won(_) | Applied::Lost { .. } => self.stats.entries_applied += 1,
+            Applied::Held => self.stats.entries_held += 1,
             Applied::Staged => {}
         }
         for slot in won {
@@ -584,6 +605,8 @@ impl Node {
             self.writes.failed = true;
             self.emit_event(Event::Alarm(Alarm::DiskFailed), out);
         }
+        // A write that failed is nobody's cause.
+        self.writes.last_causal = None;
         let kept = self.writes.pending.partition_point(|p| p.persist < seq);
         for failed in self.writes.pending.split_off(kept) {
             self.stats.writes_refused += 1;

@@ -57,6 +57,7 @@ impl Entry {
         let mut dropped = self.superseded.join(&other.superseded);
         dropped.extend(self.superseded.add(self.dot));
         dropped.extend(self.superseded.add(other.dot));
+        self.inherit(other);
         (self.stamp, self.dot) = (self.stamp, self.dot).max((other.stamp, other.dot));
         self.group = (self.dot.seq, 1);
         dropped

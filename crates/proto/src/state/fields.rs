@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::causal::Causes;
 use crate::base::time::{Now, Time};
 use crate::limits::{ENTRY_EXTRA_BYTES_MAX, LIFETIME_MS_MAX};
 use crate::wire::codec::{DecodeError, Decoded, Reader, put_bytes, put_varint};
@@ -10,7 +11,7 @@ use crate::wire::codec::{DecodeError, Decoded, Reader, put_bytes, put_varint};
 /// The registry of tags. On the wire they ascend; a later version takes a higher one.
 mod tag {
     pub(super) const LIFETIME: u8 = 1;
-    // 2: what the write depends on.
+    pub(super) const CAUSES: u8 = 2;
 }
 
 /// The fields of one entry; nothing is allocated where there are none.
@@ -20,6 +21,7 @@ pub struct Fields(Option<Box<Parts>>);
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Parts {
     lifetime: Option<Lifetime>,
+    causes: Option<Causes>,
     /// Of later versions: as they came.
     unknown: Vec<u8>,
 }
@@ -45,6 +47,16 @@ impl Fields {
         self.0.take_if(|parts| **parts == Parts::default());
     }
 
+    /// What it follows, where its keyspace is causal.
+    pub fn causes(&self) -> Option<&Causes> {
+        self.0.as_ref().and_then(|parts| parts.causes.as_ref())
+    }
+
+    pub fn set_causes(&mut self, causes: Option<Causes>) {
+        self.0.get_or_insert_default().causes = causes;
+        self.0.take_if(|parts| **parts == Parts::default());
+    }
+
     /// `wall_ms`: also when this is written, for one that reads it after an absence.
     pub(super) fn put(&self, out: &mut Vec<u8>, now: Time, wall_ms: Option<u64>) {
         let Some(parts) = &self.0 else { return };
@@ -54,6 +66,12 @@ impl Fields {
             put_varint(&mut body, lifetime.ends.since(now).as_nanos().div_ceil(1_000_000) as u64);
             wall_ms.into_iter().for_each(|wall_ms| put_varint(&mut body, wall_ms));
             out.push(tag::LIFETIME);
+            put_bytes(out, &body);
+        }
+        if let Some(causes) = &parts.causes {
+            let mut body = Vec::with_capacity(64);
+            causes.put(&mut body);
+            out.push(tag::CAUSES);
             put_bytes(out, &body);
         }
         out.extend_from_slice(&parts.unknown);
@@ -77,6 +95,7 @@ impl Fields {
             let parts = fields.0.get_or_insert_default();
             match tag {
                 tag::LIFETIME => parts.lifetime = Some(Lifetime::read(body, now)?),
+                tag::CAUSES => parts.causes = Some(Causes::read(body)?),
                 _ => parts.unknown.extend_from_slice(&field[..field.len() - r.rest().len()]),
             }
         }

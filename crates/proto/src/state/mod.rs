@@ -1,6 +1,7 @@
 //! Decides what is replicated: entries of keyspaces, which of two writes wins, and which writes
 //! this node has applied.
 
+pub mod causal;
 pub mod crdt;
 pub mod disk;
 pub mod ending;

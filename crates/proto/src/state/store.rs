@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::causal::Causal;
 use super::entry::{Entry, Range, Superseded};
 use crate::base::clocks::{Dot, VersionVector};
 use crate::base::hash::{Fingerprint, HashKey, domain};
@@ -41,6 +42,9 @@ pub enum Applied {
     Stale,
     /// Part of a group whose rest has not come yet: readers never see half a group.
     Staged,
+    /// Something that its writer had seen has not come yet: readers never see an effect before its
+    /// cause.
+    Held,
     /// No room: a hole, asked for again.
     Full,
 }
@@ -69,6 +73,7 @@ pub struct Store {
     vector_print: Fingerprint,
     staged: BTreeMap<(NodeId, u64), Vec<Entry>>,
     staged_count: usize,
+    pub(super) causal: Causal,
     /// Keys and origins whose disk form is behind; drained into one transaction per step.
     dirty_entries: Vec<EntrySlot>,
     dirty_origins: Vec<NodeId>,
@@ -98,6 +103,7 @@ impl Store {
             vector_print: Fingerprint::default(),
             staged: BTreeMap::new(),
             staged_count: 0,
+            causal: Causal::default(),
             dirty_entries: Vec::new(),
             dirty_origins: Vec::new(),
             track_dirty: durable,
@@ -113,16 +119,38 @@ impl Store {
         force: bool,
         won: &mut dyn FnMut(EntrySlot),
     ) -> Applied {
-        let stale = match &entry.merged {
+        let ordered = match force {
+            true => Ok(entry),
+            false if self.is_stale(&entry) => Err(Applied::Stale),
+            false => self.in_order(entry),
+        };
+        match ordered {
+            Ok(entry) => {
+                let applied = self.take_in(entry, force, won);
+                self.release_ready(won);
+                applied
+            }
+            Err(applied) => applied,
+        }
+    }
+
+    pub(super) fn is_stale(&self, entry: &Entry) -> bool {
+        match &entry.merged {
             // Others' writes may be in there beside the one that names it.
             Some(_) => self
                 .find(&entry.keyspace, &entry.key)
-                .is_some_and(|kept| kept.entry.includes(&entry)),
+                .is_some_and(|kept| kept.entry.includes(entry)),
             None => self.vector.covers(entry.dot),
-        };
-        if stale && !force {
-            return Applied::Stale;
         }
+    }
+
+    /// Merges what need not wait for its causes.
+    pub(super) fn take_in(
+        &mut self,
+        entry: Entry,
+        force: bool,
+        won: &mut dyn FnMut(EntrySlot),
+    ) -> Applied {
         if entry.group.1 > 1 && !force {
             return self.stage(entry, won);
         }
@@ -170,7 +198,7 @@ impl Store {
             return self.merge_values(slot, entry);
         }
         if standing.dot == entry.dot {
-            self.supersede(slot, None, &entry.superseded);
+            self.supersede(slot, &entry);
             return Applied::Stale;
         }
         if !entry.beats(standing) {
@@ -179,7 +207,7 @@ impl Store {
                 let conflict = conflict(standing, &entry);
                 self.discard(conflict);
             }
-            self.supersede(slot, Some(entry.dot), &entry.superseded);
+            self.supersede(slot, &entry);
             return Applied::Lost { discarded };
         }
         if !entry.superseded.covers(standing.dot) {
@@ -198,7 +226,7 @@ impl Store {
         }
         let standing = &self.kept(slot).entry;
         if standing.includes(&entry) {
-            self.supersede(slot, Some(entry.dot), &entry.superseded);
+            self.supersede(slot, &entry);
             return Applied::Stale;
         }
         let mut joined = standing.clone();
@@ -207,14 +235,18 @@ impl Store {
         Applied::Won(slot)
     }
 
-    /// The standing entry is known to be later than these.
-    fn supersede(&mut self, slot: EntrySlot, dot: Option<Dot>, others: &Superseded) {
+    /// The standing entry is known to be later than this one, or is another copy of it.
+    fn supersede(&mut self, slot: EntrySlot, other: &Entry) {
         let kept = self.entries[slot as usize].as_mut().expect("in use");
         let superseded = &mut kept.entry.superseded;
         let before = superseded.clone();
-        let mut dropped = superseded.join(others);
-        dropped.extend(dot.and_then(|dot| superseded.add(dot)));
-        if *superseded != before {
+        let mut dropped = superseded.join(&other.superseded);
+        if other.dot != kept.entry.dot {
+            dropped.extend(superseded.add(other.dot));
+        }
+        let changed = *superseded != before;
+        kept.entry.inherit(other);
+        if changed {
             self.touch(slot);
         }
         self.note_dropped(dropped);
@@ -252,6 +284,9 @@ impl Store {
         groups: &BTreeSet<(NodeId, u64)>,
         won: &mut dyn FnMut(EntrySlot),
     ) -> bool {
+        if !self.release_held(prefixes, won) {
+            return false;
+        }
         for &id in groups.iter().filter(|id| self.staged.contains_key(id)).collect::<Vec<_>>() {
             if self.release(id, won) == Applied::Full {
                 return false;
@@ -265,6 +300,8 @@ impl Store {
             self.vector.join_origin(origin, upto);
             self.vector_moved(origin, before);
         }
+        self.is_whole_again(prefixes);
+        self.release_ready(won);
         true
     }
 
@@ -278,6 +315,7 @@ impl Store {
     /// Restores what the disk kept; nothing of it is dirty.
     pub fn restore_entry(&mut self, entry: Entry) {
         let track = std::mem::take(&mut self.track_dirty);
+        self.causal.applied(&entry);
         if self.slot(&entry.keyspace, &entry.key).is_none() {
             self.insert(entry);
         }
@@ -489,6 +527,7 @@ impl Store {
 
     /// Counts the entry's dot, and those that it superseded, as applied.
     fn cover(&mut self, entry: &Entry) {
+        self.causal.applied(entry);
         let before = self.vector.upto(entry.dot.origin);
         self.vector.add(entry.dot);
         self.vector_moved(entry.dot.origin, before);
@@ -508,6 +547,7 @@ impl Store {
 
     fn vector_moved(&mut self, origin: NodeId, before: u64) {
         self.coverings += 1;
+        self.causal.covered_more(origin);
         if self.track_dirty {
             self.dirty_origins.push(origin);
         }
@@ -542,6 +582,7 @@ impl Store {
         let kept = self.entries[slot as usize].take().expect("in use");
         let mut dropped = entry.superseded.join(&kept.entry.superseded);
         dropped.extend(entry.superseded.add(kept.entry.dot));
+        entry.inherit(&kept.entry);
         // One allocation of the key serves the map and all its values.
         entry.key = kept.entry.key.clone();
         entry.keyspace = kept.entry.keyspace.clone();

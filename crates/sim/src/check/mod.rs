@@ -15,6 +15,8 @@
 //! | 10 nothing of another cluster, or of nobody, is accepted | `foreign` | every event; planted packets |
 //! | 11 every setting changes behaviour | `tests/settings.rs`: no run can show it | |
 //!
+//! What clients were promised is judged in [`consistency`].
+//!
 //! [`Watch`] sees every event and collects violations, each in one line. The other checks are
 //! functions over a world.
 
@@ -28,6 +30,7 @@ use crate::world::World;
 
 mod acknowledged;
 mod bounds;
+pub mod consistency;
 mod convergence;
 mod equal;
 mod foreign;
