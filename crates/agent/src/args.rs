@@ -45,6 +45,9 @@ pub(crate) enum Command {
     Leave,
     /// Declare a failed member as left.
     ForceLeave(ForceLeave),
+    /// Declare and list keyspaces: what their values are and what readers are promised.
+    #[command(subcommand)]
+    Keyspace(Keyspace),
     /// Read and write replicated keys.
     #[command(subcommand)]
     Kv(Kv),
@@ -204,6 +207,38 @@ pub(crate) struct ForceLeave {
 }
 
 #[derive(Subcommand, Debug)]
+pub(crate) enum Keyspace {
+    /// Declare a keyspace for all nodes. What is not given stays as it was.
+    Set {
+        name: String,
+        /// any, lww, register, counter, set, flag, map, max or min.
+        #[arg(long, value_name = "KIND")]
+        kind: Option<String>,
+        /// eventual or causal. Strong promises need consensus, see `tidings advise`.
+        #[arg(long, value_name = "PROMISE")]
+        consistency: Option<String>,
+        /// How long keys live unless their write says otherwise, such as 60s; 0s: for ever.
+        #[arg(long, value_name = "TIME")]
+        lifetime: Option<String>,
+    },
+    /// List the keyspaces with what is declared of each.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What a user has read and written before, with whichever agent.
+#[derive(clap::Args, Debug)]
+pub(crate) struct InSession {
+    /// A session as an agent gave it, or a file that keeps one: created if it is not there, and
+    /// brought up to date. Nothing older than what the session has seen is read.
+    #[arg(long, value_name = "SESSION|FILE")]
+    pub(crate) session: Option<String>,
+}
+
+#[derive(Subcommand, Debug)]
 pub(crate) enum Kv {
     /// Print the value of a key.
     Get {
@@ -213,6 +248,8 @@ pub(crate) enum Kv {
         /// Print the whole entry as JSON.
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        session: InSession,
     },
     /// Write a key.
     Put {
@@ -241,6 +278,8 @@ pub(crate) enum Kv {
         /// Print the token and the receipt as JSON.
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        session: InSession,
     },
     /// Hold a key until interrupted: renewed while this runs, deleted at the end. It is not a lock.
     Lease {
@@ -270,6 +309,8 @@ pub(crate) enum Kv {
         field: Option<String>,
         #[arg(long, default_value = "kv", value_name = "NAME")]
         keyspace: String,
+        #[command(flatten)]
+        session: InSession,
     },
     /// Delete a key.
     Delete {
@@ -279,6 +320,8 @@ pub(crate) enum Kv {
         recurse: bool,
         #[arg(long, default_value = "kv", value_name = "NAME")]
         keyspace: String,
+        #[command(flatten)]
+        session: InSession,
     },
     /// List the keys that start with a prefix.
     List {
@@ -289,6 +332,8 @@ pub(crate) enum Kv {
         /// Print the entries as JSON.
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        session: InSession,
     },
     /// Print every change of the keys that start with a prefix.
     Watch {

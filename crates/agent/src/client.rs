@@ -1,5 +1,6 @@
 //! Decides how commands talk to an agent: plain HTTP/1.1, one connection per request.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
@@ -16,6 +17,8 @@ const CONNECT_WAIT: Duration = Duration::from_secs(3);
 /// Longer than any command of the agent takes that was not told how long.
 const ANSWER_WAIT: Duration = Duration::from_secs(15);
 
+const SESSION: &str = "x-tidings-session";
+
 /// What stays as it is in a path segment.
 const SEGMENT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
@@ -26,6 +29,8 @@ pub(crate) struct Client {
     /// `HOST:PORT`
     authority: String,
     answer_wait: Duration,
+    /// Of a user who goes on with it: sent, and replaced by what comes back.
+    session: Option<Arc<Mutex<String>>>,
 }
 
 /// A whole answer.
@@ -44,7 +49,10 @@ impl Client {
             port.parse::<u16>().ok().filter(|_| fits)
         });
         match port {
-            Some(_) => Ok(Client { authority: authority.to_owned(), answer_wait: ANSWER_WAIT }),
+            Some(_) => {
+                let (authority, answer_wait) = (authority.to_owned(), ANSWER_WAIT);
+                Ok(Client { authority, answer_wait, session: None })
+            }
             None => Err(Failure::Misuse(format!(
                 "--http-addr {url:?}: expected http://HOST:PORT such as http://127.0.0.1:8500"
             ))),
@@ -54,7 +62,17 @@ impl Client {
     /// The same agent, for a request that it may take so long over.
     pub(crate) fn patient(&self, timeout: Option<Duration>) -> Client {
         let answer_wait = ANSWER_WAIT + timeout.unwrap_or(ANSWER_WAIT);
-        Client { authority: self.authority.clone(), answer_wait }
+        Client { answer_wait, ..self.clone() }
+    }
+
+    /// The same agent, for a user with this session.
+    pub(crate) fn in_session(&self, session: Option<String>) -> Client {
+        Client { session: session.map(|text| Arc::new(Mutex::new(text))), ..self.clone() }
+    }
+
+    /// The session as the agent gave it last.
+    pub(crate) fn session(&self) -> Option<String> {
+        self.session.as_ref()?.lock().ok().map(|text| text.clone())
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Bytes, Failure> {
@@ -132,13 +150,26 @@ impl Client {
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.failed(&error))?;
         tokio::spawn(connection);
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, &self.authority)
+        let mut request =
+            Request::builder().method(method).uri(path).header(header::HOST, &self.authority);
+        if let Some(session) = self.session() {
+            request = request.header(SESSION, session);
+        }
+        let request = request
             .body(Full::new(body))
             .map_err(|error| Failure::Failed(format!("{path:?}: {error}")))?;
-        sender.send_request(request).await.map_err(|error| self.failed(&error))
+        let response = sender.send_request(request).await.map_err(|error| self.failed(&error))?;
+        self.keep_session(&response);
+        Ok(response)
+    }
+
+    fn keep_session(&self, response: &Response<Incoming>) {
+        let text = response.headers().get(SESSION).and_then(|text| text.to_str().ok());
+        if let (Some(text), Some(session)) = (text, &self.session)
+            && let Ok(mut session) = session.lock()
+        {
+            text.clone_into(&mut session);
+        }
     }
 
     fn failed(&self, reason: &dyn std::fmt::Display) -> Failure {

@@ -6,8 +6,10 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use tidings::{Policy, PolicyError};
 use tidings_proto::Config;
 use tidings_proto::limits::NAME_BYTES_MAX;
+use tidings_sim::duration;
 use tidings_sim::setting::{SETTINGS, profile};
 use toml::de::{DeTable, DeValue};
 use tracing_subscriber::filter::LevelFilter;
@@ -30,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) log_level: LevelFilter,
     pub(crate) gossip: Config,
+    /// What keyspaces shall be, unless the cluster has declared them already.
+    pub(crate) keyspaces: BTreeMap<String, Policy>,
 }
 
 /// Where a value comes from.
@@ -130,6 +134,12 @@ impl Loaded {
             let value = setting.show(&self.settings);
             rows.push((setting.key.to_owned(), value, self.origin(setting.key).to_string()));
         }
+        for (name, policy) in &self.settings.keyspaces {
+            let key = format!("keyspace.{name}");
+            let words = self.origins.range(format!("{key}.")..);
+            let origin = words.map(|(_, origin)| origin.to_string()).next().unwrap_or_default();
+            rows.push((key, policy.to_string(), origin));
+        }
         for (key, value) in &self.settings.tags {
             let key = format!("tags.{key}");
             let origin = self.origin(&key).to_string();
@@ -171,6 +181,7 @@ impl Settings {
             tags: BTreeMap::new(),
             log_level: LevelFilter::INFO,
             gossip: Config::lan(),
+            keyspaces: BTreeMap::new(),
         }
     }
 
@@ -198,6 +209,8 @@ fn assemble(given: &[Given]) -> Result<Loaded, Failure> {
                 return Err(refuse(&value.origin, "tags", "", "a KEY that is not empty"));
             }
             loaded.settings.tags.insert(tag.to_owned(), value.text.clone());
+        } else if let Some(declared) = value.key.strip_prefix("keyspace.") {
+            declare(&mut loaded.settings, declared, value)?;
         } else if value.key == "tags" {
             let (tag, text) =
                 value.text.split_once('=').filter(|(k, _)| !k.is_empty()).ok_or_else(|| {
@@ -216,6 +229,24 @@ fn assemble(given: &[Given]) -> Result<Loaded, Failure> {
     }
     check(&loaded)?;
     Ok(loaded)
+}
+
+/// One word of what a keyspace shall be.
+fn declare(settings: &mut Settings, declared: &str, given: &Given) -> Result<(), Failure> {
+    let (name, word) = declared.rsplit_once('.').unwrap_or((declared, ""));
+    let policy = settings.keyspaces.entry(name.to_owned()).or_default();
+    let refused =
+        |error: PolicyError| Failure::Misuse(format!("{}: {}: {error}", given.origin, given.key));
+    match word {
+        "lifetime" => {
+            let lifetime = duration::parse(&given.text).ok_or_else(|| {
+                refuse(&given.origin, &given.key, &given.text, "a duration such as 60s")
+            })?;
+            policy.set("lifetime_ms", &lifetime.as_millis().to_string()).map_err(refused)
+        }
+        "kind" | "consistency" => policy.set(word, &given.text).map_err(refused),
+        _ => Err(refuse(&given.origin, &given.key, word, "kind, consistency or lifetime")),
+    }
 }
 
 /// The bounds and relations of the protocol's settings, and what only makes sense together.
@@ -330,7 +361,28 @@ fn from_file(path: &Path) -> Result<Vec<Given>, Failure> {
                     given.push(Given { key: full, text, origin });
                 }
             }
-            ("gossip" | "tags", other) => {
+            ("keyspace", DeValue::Table(keyspaces)) => {
+                for (key, value) in keyspaces {
+                    let (inner, origin) = (key.get_ref().as_ref(), at(key.span().start));
+                    let DeValue::Table(words) = value.get_ref() else {
+                        let section = format!("keyspace.{inner}");
+                        let expected = "a section of kind, consistency and lifetime";
+                        return Err(refuse(
+                            &origin,
+                            &section,
+                            value.get_ref().type_str(),
+                            expected,
+                        ));
+                    };
+                    for (word, value) in words {
+                        let origin = at(word.span().start);
+                        let full = format!("keyspace.{inner}.{}", word.get_ref());
+                        let text = plain(value.get_ref(), &full, &origin)?;
+                        given.push(Given { key: full, text, origin });
+                    }
+                }
+            }
+            ("gossip" | "tags" | "keyspace", other) => {
                 return Err(refuse(&origin, name, other.type_str(), "a section of keys"));
             }
             _ => {
@@ -358,7 +410,7 @@ fn known(key: &str, origin: &Origin) -> Result<(), Failure> {
         .filter_map(|s| s.key.strip_prefix(section).filter(|rest| !rest.contains('.')))
         .collect();
     if section.is_empty() {
-        names.extend(["tags", "gossip"]);
+        names.extend(["tags", "gossip", "keyspace"]);
     }
     let name = key.strip_prefix(section).unwrap_or(key);
     let names = names.join(", ");

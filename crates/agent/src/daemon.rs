@@ -135,6 +135,9 @@ async fn start(settings: &Settings) -> Result<Node, Failure> {
     for (key, value) in &settings.tags {
         builder = builder.tag(key.clone(), value.clone());
     }
+    for (name, policy) in &settings.keyspaces {
+        builder = builder.keyspace(name, *policy);
+    }
     builder.start().await.map_err(|error: StartError| {
         let text = error.to_string();
         if error.misuse() { Failure::Misuse(text) } else { Failure::Failed(text) }

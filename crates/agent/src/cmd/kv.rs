@@ -1,9 +1,9 @@
 //! Decides how keys and values of any bytes pass between the agent, arguments and pipes.
 
 use std::ffi::OsStr;
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine;
@@ -12,6 +12,7 @@ use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
+use tidings::Session;
 use tidings_proto::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use tidings_sim::duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,9 +33,66 @@ pub(crate) fn run(agent: &Client, command: Kv) -> Result<(), Failure> {
         Kv::Delete { key, recurse: false, .. } => check_key(key)?,
         Kv::Delete { .. } | Kv::List { .. } | Kv::Watch { .. } | Kv::Conflicts { .. } => {}
     }
+    let kept = Kept::of(&command)?;
+    let session = kept.as_ref().map(|kept| kept.text.clone());
+    let agent = &agent.in_session(session);
+    let done = carry_out(agent, command);
+    match (kept, agent.session()) {
+        (Some(kept), Some(text)) => done.and(kept.keep(&text)),
+        _ => done,
+    }
+}
+
+/// A session that was named, and where it is kept.
+struct Kept {
+    text: String,
+    file: Option<PathBuf>,
+}
+
+impl Kept {
+    fn of(command: &Kv) -> Result<Option<Kept>, Failure> {
+        let (Kv::Get { session, .. }
+        | Kv::Put { session, .. }
+        | Kv::Update { session, .. }
+        | Kv::Delete { session, .. }
+        | Kv::List { session, .. }) = command
+        else {
+            return Ok(None);
+        };
+        let Some(named) = &session.session else { return Ok(None) };
+        if named.parse::<Session>().is_ok() {
+            return Ok(Some(Kept { text: named.clone(), file: None }));
+        }
+        let text = match std::fs::read_to_string(named) {
+            Ok(text) => text.trim().to_owned(),
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            Err(error) => {
+                let expected = "expected a session, or a file that keeps one";
+                return Err(Failure::Misuse(format!("--session {named:?}: {error}: {expected}")));
+            }
+        };
+        if !text.is_empty() {
+            text.parse::<Session>()
+                .map_err(|error| Failure::Misuse(format!("--session {named:?}: {error}")))?;
+        }
+        Ok(Some(Kept { text, file: Some(named.into()) }))
+    }
+
+    /// In its file, or on standard error for whoever keeps it.
+    fn keep(&self, text: &str) -> Result<(), Failure> {
+        let Some(file) = &self.file else {
+            print_note(&format!("session {text}"));
+            return Ok(());
+        };
+        std::fs::write(file, format!("{text}\n"))
+            .map_err(|error| Failure::Failed(format!("--session {:?}: {error}", file.display())))
+    }
+}
+
+fn carry_out(agent: &Client, command: Kv) -> Result<(), Failure> {
     match command {
-        Kv::Get { key, keyspace, json } => fetch(agent, &keyspace, &key, json),
-        Kv::Put { key, value, file, ttl, keyspace, receipt, timeout, durable, json } => {
+        Kv::Get { key, keyspace, json, .. } => fetch(agent, &keyspace, &key, json),
+        Kv::Put { key, value, file, ttl, keyspace, receipt, timeout, durable, json, .. } => {
             let lifetime = ttl.as_deref().map(lifetime).transpose()?;
             let value = match (value, file) {
                 (_, Some(file)) => read_file(&file)?,
@@ -59,7 +117,7 @@ pub(crate) fn run(agent: &Client, command: Kv) -> Result<(), Failure> {
             block_on(hold(agent, &path(&keyspace, &key), value.into_vec(), lifetime(&ttl)?))
         }
         Kv::Conflicts { json } => list_conflicts(agent, json.json),
-        Kv::Update { key, operation, with, field, keyspace } => {
+        Kv::Update { key, operation, with, field, keyspace, .. } => {
             let asked = asked(&operation, with, field)?;
             let url = path(&keyspace, &key);
             let answer = block_on(agent.answer(Method::PATCH, &url, asked.into()))?;
@@ -68,11 +126,11 @@ pub(crate) fn run(agent: &Client, command: Kv) -> Result<(), Failure> {
             }
             Err(refused(answer.status, String::from_utf8_lossy(&answer.body).into_owned()))
         }
-        Kv::Delete { key, recurse, keyspace } => {
+        Kv::Delete { key, recurse, keyspace, .. } => {
             let query = if recurse { "?recurse" } else { "" };
             block_on(agent.delete(&format!("{}{query}", path(&keyspace, &key)))).map(|_| ())
         }
-        Kv::List { prefix, keyspace, json } => list(agent, &keyspace, &prefix, json),
+        Kv::List { prefix, keyspace, json, .. } => list(agent, &keyspace, &prefix, json),
         Kv::Watch { prefix, keyspace, json } => {
             follow(watch(agent, &keyspace, prefix.as_bytes(), json))
         }
@@ -118,7 +176,8 @@ fn fetch(agent: &Client, keyspace: &str, key: &OsStr, json: bool) -> Result<(), 
     let url = format!("{}{query}", path(keyspace, key));
     let answer = block_on(agent.answer(Method::GET, &url, Bytes::new()))?;
     match answer.status {
-        StatusCode::NOT_FOUND => {
+        // Not the key but the keyspace is unknown: that has words.
+        StatusCode::NOT_FOUND if answer.body.is_empty() => {
             Err(Failure::Failed(format!("key {}: not found", shown(key.as_bytes()))))
         }
         status if !status.is_success() => {
@@ -209,7 +268,7 @@ fn list(agent: &Client, keyspace: &str, prefix: &OsStr, json: bool) -> Result<()
     let url = format!("{}?recurse", path(keyspace, prefix));
     let answer = block_on(agent.answer(Method::GET, &url, Bytes::new()))?;
     let body = match answer.status {
-        StatusCode::NOT_FOUND => Bytes::from_static(b"[]"),
+        StatusCode::NOT_FOUND if answer.body.is_empty() => Bytes::from_static(b"[]"),
         status if status.is_success() => answer.body,
         status => {
             return Err(refused(status, String::from_utf8_lossy(&answer.body).into_owned()));

@@ -9,6 +9,7 @@ pub(crate) mod event;
 pub(crate) mod flag;
 pub(crate) mod force_leave;
 pub(crate) mod join;
+pub(crate) mod keyspace;
 pub(crate) mod kv;
 pub(crate) mod leave;
 pub(crate) mod members;

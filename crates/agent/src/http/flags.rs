@@ -136,7 +136,7 @@ async fn change(
 ) -> Result<Response, Fault> {
     let wanted = Wanted::parse(query)?;
     let token = app.node.flags().change(name, change).await?;
-    written(token, wanted, query.pretty()).await
+    written(&token, wanted, query.pretty()).await
 }
 
 async fn parse<T: DeserializeOwned>(body: Body, expected: &str) -> Result<T, Fault> {

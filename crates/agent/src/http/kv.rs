@@ -22,7 +22,7 @@ use tidings_sim::duration;
 use super::blocking::{self, News, Reading, Wait};
 use super::query::{Query, path_bytes};
 use super::receipt::Wanted;
-use super::{App, Fault, body_within, json, value};
+use super::{App, Fault, body_within, json, session, value};
 
 /// The keyspace of `/v1/kv`.
 const CONSUL_KEYSPACE: &str = "kv";
@@ -35,7 +35,7 @@ const LISTING_CHEAP: Duration = Duration::from_micros(500);
 const RENDERED_AT_ONCE_BYTES_MAX: usize = 128 * 1024;
 
 /// What needs agreement of all before it is done, which gossip does not have.
-const NEEDS_CONSENSUS: [&str; 3] = ["cas", "acquire", "release"];
+const NEEDS_CONSENSUS: [&str; 5] = ["cas", "acquire", "release", "lock", "transaction"];
 
 /// An entry as Consul's clients read it, plus what they skip.
 #[derive(Serialize)]
@@ -113,62 +113,75 @@ pub(super) async fn consul_delete(
 pub(super) async fn native_read(
     State(app): State<Arc<App>>,
     uri: Uri,
+    session: session::Given,
     query: Query,
 ) -> Result<Response, Fault> {
     let (keyspace, key) = native_key(&uri)?;
-    read(&app, keyspace, key, &query, true).await
+    let session = session.enter(&app, &keyspace, &query, false).await?;
+    let what = (keyspace.clone(), key.clone(), query.has("recurse") || query.has("keys"));
+    let response = read(&app, keyspace, key, &query, true).await?;
+    session.read(&app, what, response).await
 }
 
 pub(super) async fn native_write(
     State(app): State<Arc<App>>,
     uri: Uri,
+    session: session::Given,
     query: Query,
     body: Body,
 ) -> Result<Response, Fault> {
     let (keyspace, key) = native_key(&uri)?;
     let wanted = Wanted::parse(&query)?;
+    let session = session.enter(&app, &keyspace, &query, true).await?;
     let token = write(&app, &keyspace, key, &query, body).await?;
-    written(token, wanted, query.pretty()).await
+    let response = written(&token, wanted, query.pretty()).await?;
+    Ok(session.wrote(&[token], response))
 }
 
 pub(super) async fn native_delete(
     State(app): State<Arc<App>>,
     uri: Uri,
+    session: session::Given,
     query: Query,
 ) -> Result<Response, Fault> {
     let (keyspace, key) = native_key(&uri)?;
+    let session = session.enter(&app, &keyspace, &query, true).await?;
     let tokens = delete(&app, &keyspace, key, &query).await?;
-    json(&token_record(&tokens), query.pretty())
+    let response = json(&token_record(&tokens), query.pretty())?;
+    Ok(session.wrote(&tokens, response))
 }
 
 /// Does something to a value that merges.
 pub(super) async fn native_update(
     State(app): State<Arc<App>>,
     uri: Uri,
+    session: session::Given,
     query: Query,
     body: Body,
 ) -> Result<Response, Fault> {
     let (keyspace, key) = native_key(&uri)?;
     check_write(&app, &key, &query)?;
     let wanted = Wanted::parse(&query)?;
+    let session = session.enter(&app, &keyspace, &query, true).await?;
     let asked = value::Asked::parse(&body_within(body, VALUE_BYTES_MAX, "operation").await?)?;
     let space = app.node.keyspace(&keyspace);
     let holds = space.entry(&key).await?.and_then(|e| e.merged).map(|merged| merged.kind());
     let (kind, operation) = asked.operation(holds)?;
     let token = space.update(key, kind, operation).await?;
-    written(token, wanted, query.pretty()).await
+    let response = written(&token, wanted, query.pretty()).await?;
+    Ok(session.wrote(&[token], response))
 }
 
 /// What a write answers, with the receipt where one was asked for.
 pub(super) async fn written(
-    token: Token,
+    token: &Token,
     wanted: Option<Wanted>,
     pretty: bool,
 ) -> Result<Response, Fault> {
-    let record = token_record(std::slice::from_ref(&token));
+    let record = token_record(std::slice::from_ref(token));
     match wanted {
         None => json(&record, pretty),
-        Some(wanted) => wanted.receipt_of(&token, value_of!(record), pretty).await,
+        Some(wanted) => wanted.receipt_of(token, value_of!(record), pretty).await,
     }
 }
 
@@ -505,7 +518,8 @@ fn check_write(app: &App, key: &[u8], query: &Query) -> Result<(), Fault> {
     query.check_common(&app.about.cluster)?;
     if let Some(name) = NEEDS_CONSENSUS.iter().find(|name| query.has(name)) {
         let text = format!(
-            "{name} needs consensus: this agent replicates by gossip and has no consensus provider"
+            "{name} needs consensus: this agent replicates by gossip and has no consensus provider; \
+             see docs/gossip-or-consensus.md"
         );
         return Err(Fault::new(StatusCode::NOT_IMPLEMENTED, text));
     }

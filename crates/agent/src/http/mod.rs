@@ -4,12 +4,14 @@ mod aggregate;
 mod blocking;
 mod consul;
 mod flags;
+mod keyspace;
 mod kv;
 mod metrics;
 mod native;
 mod query;
 mod receipt;
 mod serve;
+mod session;
 mod value;
 mod watch;
 
@@ -28,7 +30,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, put};
 use http_body_util::BodyExt;
 use serde::Serialize;
-use tidings::{CommandError, Error, FlagRefused, Node, Stopped};
+use tidings::{CommandError, Dot, Error, FlagRefused, Node, Stopped};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::config::Settings;
@@ -174,6 +176,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/tidings/flags/{name}/rollback", put(flags::roll_back))
         .route("/v1/tidings/flags/{name}/alarm", put(flags::alarm))
         .route("/v1/tidings/conflicts", get(kv::conflicts))
+        .route("/v1/tidings/keyspace", get(keyspace::list))
+        .route("/v1/tidings/keyspace/{name}", get(keyspace::one).put(keyspace::declare))
         .route("/v1/tidings/kv", get(kv::keyspaces))
         .route("/v1/tidings/kv/{keyspace}", native_kv())
         .route("/v1/tidings/kv/{keyspace}/", native_kv())
@@ -211,11 +215,13 @@ async fn plain_refusals(request: Request, next: Next) -> Response {
 struct Fault {
     status: StatusCode,
     text: String,
+    /// What a session has seen and this agent lacks.
+    missing: Vec<Dot>,
 }
 
 impl Fault {
     fn new(status: StatusCode, text: impl Into<String>) -> Fault {
-        Fault { status, text: text.into() }
+        Fault { status, text: text.into(), missing: Vec::new() }
     }
 
     fn bad(text: impl Into<String>) -> Fault {
@@ -225,6 +231,9 @@ impl Fault {
 
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
+        if !self.missing.is_empty() {
+            return session::stale(&self.missing, &self.text);
+        }
         (self.status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], self.text)
             .into_response()
     }
@@ -236,13 +245,18 @@ impl From<Stopped> for Fault {
     }
 }
 
+/// What this node lacks is told to programs too.
 impl From<Error> for Fault {
     fn from(error: Error) -> Fault {
         let status = match &error {
             Error::Refused(refused) => status_of(refused),
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
-        Fault::new(status, error.to_string())
+        let missing = match &error {
+            Error::Refused(CommandError::Stale { missing }) => missing.clone(),
+            _ => Vec::new(),
+        };
+        Fault { status, text: error.to_string(), missing }
     }
 }
 
@@ -269,6 +283,11 @@ fn status_of(refused: &CommandError) -> StatusCode {
         }
         CommandError::Flag { refused: FlagRefused::Unknown, .. } => StatusCode::NOT_FOUND,
         CommandError::Flag { .. } | CommandError::Aggregate { .. } => StatusCode::BAD_REQUEST,
+        CommandError::UnknownKeyspace { .. } => StatusCode::NOT_FOUND,
+        CommandError::Policy { .. } | CommandError::Stale { .. } | CommandError::SessionFull => {
+            StatusCode::CONFLICT
+        }
+        CommandError::SessionExpired => StatusCode::GONE,
         CommandError::Reserved { .. } => StatusCode::FORBIDDEN,
         CommandError::Operation(_) => StatusCode::BAD_REQUEST,
         CommandError::NoReceipt { .. } => StatusCode::BAD_REQUEST,

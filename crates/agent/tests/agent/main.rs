@@ -19,6 +19,7 @@ mod network;
 mod plan;
 mod receipts;
 mod review;
+mod sessions;
 mod sim_epidemic;
 mod sim_paper;
 mod sim_run;

@@ -8,7 +8,6 @@ use super::Receipted;
 use crate::base::clocks::Dot;
 use crate::base::flag::FlagRefused;
 use crate::base::operation::Refused;
-use crate::base::session::SESSION_WRITERS_MAX;
 use crate::base::token::Token;
 use crate::limits::*;
 
@@ -198,9 +197,7 @@ impl fmt::Display for CommandError {
             }
             CommandError::Stale { missing } => put_missing(f, missing),
             CommandError::SessionExpired => f.write_str("session unused for a day: start anew"),
-            CommandError::SessionFull => {
-                write!(f, "a session of {SESSION_WRITERS_MAX} writers is full: start a new one")
-            }
+            CommandError::SessionFull => f.write_str("the session has 32 writers: start anew"),
             CommandError::DiskFailed => f.write_str("the data directory does not accept writes"),
             CommandError::NotSynced => f.write_str("not yet synchronised with the cluster"),
             CommandError::Busy => f.write_str("too many writes wait for the disk"),

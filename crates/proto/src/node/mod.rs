@@ -204,8 +204,7 @@ impl Node {
         let reserved = disk.reserved.unwrap_or_default();
         let incarnation = reserved.incarnation + 1;
         let (own, precedence) = own_record(&key, &identity, incarnation, now)?;
-        let mut rng_probe = Rng::fork(&seed, "probe");
-        // Phases differ between nodes, so that rounds never synchronise (row O7).
+        let mut rng_probe = Rng::fork(&seed, "probe"); // phases differ (row O7)
         let first_probe = config.probe_period.mul_f64(rng_probe.unit());
         let mut node = Node {
             id: identity.id,

@@ -2,7 +2,9 @@
 //! nodes come to the same, and are looked up where a write or a read asks.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use super::writes::may_last;
 use super::{Node, OWN, reply};
 use crate::base::operation::Kind;
 use crate::base::policy::{Consistency, DEFAULT_KEYSPACE, POLICIES, Policy, Values, is_reserved};
@@ -84,7 +86,7 @@ impl Node {
         out: &mut Outbox,
     ) {
         let writes = vec![(keyspace.clone().into_bytes(), Some(policy.to_string().into_bytes()))];
-        let may = may_declare(&keyspace).and_then(|()| self.may_accept(POLICIES, &writes));
+        let may = may_declare(&keyspace, policy).and_then(|()| self.may_accept(POLICIES, &writes));
         if let Err(error) = may {
             self.stats.writes_refused += 1;
             return reply(out, command, Err(error));
@@ -98,7 +100,7 @@ impl Node {
         keyspace: String,
         policy: Policy,
     ) -> Result<Reply, CommandError> {
-        may_declare(&keyspace)?;
+        may_declare(&keyspace, policy)?;
         if self.writes.expected.len() >= KEYSPACES_MAX {
             return Err(CommandError::Full { what: "keyspaces", max: KEYSPACES_MAX });
         }
@@ -137,7 +139,8 @@ impl Node {
     }
 }
 
-fn may_declare(keyspace: &str) -> Result<(), CommandError> {
+fn may_declare(keyspace: &str, policy: Policy) -> Result<(), CommandError> {
+    may_last(policy.lifetime_ms.map(Duration::from_millis))?;
     if keyspace.is_empty() || keyspace.len() > KEYSPACE_BYTES_MAX {
         return Err(CommandError::Keyspace { name: keyspace.to_owned() });
     }

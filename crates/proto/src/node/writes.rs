@@ -126,6 +126,8 @@ impl Node {
         now: Now,
         out: &mut Outbox,
     ) {
+        let usual = self.policy(&keyspace).lifetime_ms.map(Duration::from_millis);
+        let lifetime = lifetime.or(usual);
         let may = may_last(lifetime).and_then(|()| self.may_write(&keyspace, &writes));
         if let Err(error) = may {
             self.stats.writes_refused += 1;
@@ -696,7 +698,7 @@ impl Node {
     }
 }
 
-fn may_last(lifetime: Option<Duration>) -> Result<(), CommandError> {
+pub(super) fn may_last(lifetime: Option<Duration>) -> Result<(), CommandError> {
     match lifetime {
         Some(it) if !(1..=u128::from(LIFETIME_MS_MAX)).contains(&it.as_millis()) => {
             Err(CommandError::Lifetime { lifetime: it })

@@ -1,4 +1,4 @@
-//! Row N4: whoever sees a write sees all that its writer had seen, or what replaced it.
+//! Decides whether order is kept (row N4): whoever sees a write sees all that its writer had seen, or what replaced it.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Row N1: without new writes all nodes come to show the same.
+//! Decides whether all agrees in the end (row N1): without new writes all nodes come to show the same.
 
 use std::collections::BTreeMap;
 

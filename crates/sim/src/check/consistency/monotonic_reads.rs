@@ -1,4 +1,4 @@
-//! Row N5: whoever has read a key never reads an older state of it.
+//! Decides whether this is kept (rows N2, N3, N5): whoever has read a key never reads an older state of it.
 
 use super::{Did, History, never_below};
 

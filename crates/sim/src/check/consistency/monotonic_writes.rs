@@ -1,4 +1,4 @@
-//! Row N5: the writes of one client stand in its order.
+//! Decides whether this is kept (rows N2, N3, N5): the writes of one client stand in its order.
 
 use super::{Did, History, never_below};
 

@@ -1,4 +1,4 @@
-//! Rows N2 and N3: whoever has written a key reads that write or a later one.
+//! Decides whether this is kept (rows N2, N3, N5): whoever has written a key reads that write or a later one.
 
 use super::{Did, History, never_below};
 

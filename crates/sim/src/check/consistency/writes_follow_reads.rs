@@ -1,4 +1,4 @@
-//! Row N5: a write stands above what its client had read.
+//! Decides whether this is kept (rows N2, N3, N5): a write stands above what its client had read.
 
 use super::{Did, History, never_below};
 
