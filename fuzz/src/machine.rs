@@ -455,7 +455,7 @@ fn exchange(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
     let part = [Part::Scalars, Part::Scalars, Part::Block(3)][choices.below(3)];
     let values = match choices.below(4) {
         0 => Vec::new(),
-        _ => vec![part.rounded(f64::from(choices.byte())); part.len()],
+        _ => vec![part.rounded(f64::from(choices.byte())); part.width()],
     };
     let who = id(choices.below(CAST));
     let low = (choices.below(2) == 0).then(|| Extreme { value: choices.byte().into(), who });

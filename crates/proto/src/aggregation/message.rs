@@ -39,7 +39,7 @@ pub struct Exchange {
 }
 
 impl Part {
-    pub fn len(self) -> usize {
+    pub fn width(self) -> usize {
         match self {
             Part::Scalars => 3,
             Part::Block(_) => BLOCK as usize,
@@ -126,11 +126,11 @@ fn read_values(r: &mut Reader<'_>, part: Part) -> Decoded<Vec<f64>> {
     if r.is_empty() {
         return Ok(Vec::new());
     }
-    let mut values = vec![0.0; part.len()];
+    let mut values = vec![0.0; part.width()];
     let mut at = 0usize;
     while !r.is_empty() {
-        let zeros = r.count(part.len(), 0, "zeros")?;
-        let run = r.count(part.len(), 4, "run")?;
+        let zeros = r.count(part.width(), 0, "zeros")?;
+        let run = r.count(part.width(), 4, "run")?;
         let start = at + zeros;
         let places = values.get_mut(start..start + run).ok_or(DecodeError::TooLong("values"))?;
         for place in places {
@@ -176,7 +176,7 @@ mod tests {
         for part in [Part::Scalars, Part::Block(0), Part::Block(*blocks().start())] {
             for full in [0.0, 0.1, 1.0] {
                 let mut number = || if rng.chance(full) { part.rounded(rng.unit()) } else { 0.0 };
-                let values: Vec<f64> = (0..part.len()).map(|_| number()).collect();
+                let values: Vec<f64> = (0..part.width()).map(|_| number()).collect();
                 let low = Some(Extreme { value: -1.5, who: NodeId::from_u128(9) });
                 let (name, epoch, number, high) = ("load".into(), 7, 300, None);
                 let sent = Exchange { name, epoch, number, part, values, low, high };

@@ -186,7 +186,7 @@ impl Tally {
         self.meet(asked.low, asked.high);
         let part = asked.part;
         let averaging =
-            self.parts.entry(part).or_insert_with(|| Averaging::new(vec![0.0; part.len()]));
+            self.parts.entry(part).or_insert_with(|| Averaging::new(vec![0.0; part.width()]));
         if averaging.peers() >= AGGREGATE_PEERS_MAX {
             return None;
         }

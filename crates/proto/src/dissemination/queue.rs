@@ -4,6 +4,7 @@
 //! The queue is keyed by an opaque (topic, number); the bytes live with their owners. Superseded
 //! news is dropped by being queued again under the same key.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::trail::Trail;
@@ -68,11 +69,10 @@ impl RumourQueue {
     /// queued says it anyway.
     pub fn remind(&mut self, topic: Topic, key: u64, copies: u32, limit: u32) {
         let class = &mut self.classes[topic as usize];
-        if !class.sends.contains_key(&key) {
-            let sends = sends_max(topic as usize, limit).saturating_sub(copies);
-            class.sends.insert(key, Told { sends, trail: Trail::NONE });
-            class.bucket(sends).push_back(key);
-        }
+        let Entry::Vacant(place) = class.sends.entry(key) else { return };
+        let sends = sends_max(topic as usize, limit).saturating_sub(copies);
+        place.insert(Told { sends, trail: Trail::NONE });
+        class.bucket(sends).push_back(key);
     }
 
     pub fn remove(&mut self, topic: Topic, key: u64) {
