@@ -43,6 +43,7 @@ pub mod disk;
 pub mod duration;
 pub mod epidemic;
 pub mod fault;
+pub mod handled;
 mod host;
 pub mod network;
 pub mod observe;

@@ -21,6 +21,7 @@ use crate::check::Watch;
 use crate::clock::Clock;
 use crate::dialect::{Dialect, Dialects};
 use crate::disk::{Disk, Outcome};
+use crate::handled::{Handled, Stopwatch};
 use crate::host::{Host, Inbox, Spent, Traffic, Waiting};
 use crate::network::{Conditions, Network, Shape};
 use crate::observe::{Heard, Observed};
@@ -47,6 +48,8 @@ pub struct WorldConfig {
     pub packets_kept: usize,
     /// Each host's monotonic clock starts somewhere else.
     pub mono_offsets: bool,
+    /// Times what nodes do, for [`World::handled`].
+    pub stopwatch: Option<Stopwatch>,
 }
 
 impl Default for WorldConfig {
@@ -62,6 +65,7 @@ impl Default for WorldConfig {
             wall_start_ms: 1_800_000_000_000,
             packets_kept: 0,
             mono_offsets: true,
+            stopwatch: None,
         }
     }
 }
@@ -112,6 +116,7 @@ pub struct World {
     told_itself: u64,
     pub(crate) commands: u64,
     inputs: u64,
+    handled: Handled,
 }
 
 /// Datagrams of one call among which no peer is told the same twice.
@@ -152,6 +157,7 @@ impl World {
             told_itself: 0,
             commands: 0,
             inputs: 0,
+            handled: Handled::default(),
             config,
         }
     }
@@ -303,6 +309,11 @@ impl World {
         self.now
     }
 
+    /// What the nodes were busy with so far.
+    pub fn handled(&self) -> Handled {
+        self.handled
+    }
+
     /// Inputs handled by all nodes so far.
     pub fn inputs(&self) -> u64 {
         self.inputs
@@ -450,6 +461,7 @@ impl World {
         let h = &mut self.hosts[host];
         let Some(node) = h.node.as_mut() else { return };
         self.inputs += 1;
+        let (cause, began) = (Handled::cause(&input), self.config.stopwatch.map(|watch| watch()));
         self.trace.input(self.now, host, &h.name, &input);
         let mut out = std::mem::take(&mut self.outbox);
         out.clear();
@@ -458,6 +470,8 @@ impl World {
         self.carry_out(host, &mut out);
         self.outbox = out;
         self.rearm(host);
+        let took = self.config.stopwatch.zip(began).map(|(watch, began)| watch() - began);
+        self.handled.add(cause, took.unwrap_or(0));
     }
 
     // ---- the deadline
