@@ -118,6 +118,17 @@ pub(crate) fn describe(alarm: &Alarm) -> (&'static str, String) {
             "policy_conflict",
             format!("keyspace {keyspace:?} was declared in two ways: {stands} stands"),
         ),
+        Alarm::BitRot { keyspace, key } => (
+            "bit_rot",
+            format!(
+                "memory of {keyspace}/{} changed by itself: fetching it again",
+                String::from_utf8_lossy(&key)
+            ),
+        ),
+        Alarm::BitRotMended { keyspace, key } => (
+            "bit_rot_mended",
+            format!("{keyspace}/{} is whole again", String::from_utf8_lossy(&key)),
+        ),
         other => ("other", format!("{other:?}")),
     }
 }

@@ -58,6 +58,12 @@ pub(crate) struct Usage {
     pub(crate) threads: u64,
 }
 
+/// CPU time of this process so far.
+pub(crate) fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
+
 /// Reads `/proc`; what cannot be read is zero.
 pub(crate) fn usage() -> Usage {
     let mut usage = Usage::default();

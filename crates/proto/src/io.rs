@@ -510,10 +510,20 @@ pub enum Alarm {
         keyspace: String,
         stands: Policy,
     },
+    /// An entry in memory is not what was applied: a bit changed by itself. It is fetched again.
+    BitRot {
+        keyspace: Arc<str>,
+        key: Arc<[u8]>,
+    },
+    /// It was fetched from a peer.
+    BitRotMended {
+        keyspace: Arc<str>,
+        key: Arc<[u8]>,
+    },
 }
 
 impl Alarm {
-    pub const KINDS: usize = 11;
+    pub const KINDS: usize = 13;
 
     /// A small number per kind, to limit each kind's rate apart.
     pub fn kind(&self) -> usize {
@@ -529,6 +539,8 @@ impl Alarm {
             Alarm::DiskRecovered => 8,
             Alarm::ForeignCluster { .. } => 9,
             Alarm::PolicyConflict { .. } => 10,
+            Alarm::BitRot { .. } => 11,
+            Alarm::BitRotMended { .. } => 12,
         }
     }
 }
@@ -554,8 +566,10 @@ counters! {
     /// Stream requests and bytes of both directions.
     requests_sent, requests_received, requests_failed, stream_bytes_sent, stream_bytes_received,
     /// Bytes sent, by cause: together all that was sent. Probes and their answers, probes repeated,
-    /// heartbeat counters, rumours, joining, receipts, what sessions ask with, what they are answered with.
-    bytes_probe, bytes_repeat, bytes_heartbeats, bytes_rumours, bytes_join, bytes_receipts, bytes_aggregates, bytes_digest, bytes_delta,
+    /// heartbeat counters, rumours, joining, receipts, aggregates, what sessions ask with, sums and
+    /// symbols, what they are answered with.
+    bytes_probe, bytes_repeat, bytes_heartbeats, bytes_rumours, bytes_join, bytes_receipts, bytes_aggregates,
+    bytes_digest, bytes_sketch, bytes_delta,
     /// Bytes of received rumours that were known already.
     bytes_duplicate,
     /// Packets dropped, by reason.
@@ -596,4 +610,10 @@ counters! {
     member_mismatches, state_mismatches, member_sessions, state_sessions, session_records_sent,
     session_entries_sent, session_records_received, session_entries_received, session_bytes,
     fetches,
+    /// State sessions by how they ended or went on: nothing differed, one entry did, symbols found what
+    /// did, trees did, vectors were compared. Symbols taken, and sessions whose symbols did not add up.
+    sessions_equal, sessions_single, sessions_sketch, sessions_merkle, sessions_digest,
+    sketch_symbols, sketch_failures, merkle_failures,
+    /// Entries in memory checked against what was applied, whole cycles, those found broken, and mended.
+    scrub_checked, scrub_cycles, scrub_faults, scrub_mended,
 }

@@ -123,3 +123,20 @@ pub const AGGREGATE_NAME_BYTES_MAX: usize = 64;
 pub const AGGREGATES_MAX: usize = 64;
 /// Peers that one epoch of an aggregate exchanges with. More: a further one is not answered.
 pub const AGGREGATE_PEERS_MAX: usize = 1024;
+/// Elements that one request may make a node code into symbols. More: it answers with fewer symbols,
+/// and the asker asks by parts.
+pub const CODED_ELEMENTS_MAX: usize = 65_536;
+/// Coded symbols of one answer. More: the rest is left out and asked for again.
+pub const SYMBOLS_MAX: usize = 16_384;
+/// Entries asked for by print in one request. More: refused as malformed.
+pub const WANTS_MAX: usize = 4_096;
+/// Differences held by one session at once. More: fetched before further ones are looked for.
+pub const DIFFERENCES_MAX: usize = 65_536;
+/// Requests of one session. More: it is broken off; what came stays, and the next one goes on.
+pub const SESSION_REQUESTS_MAX: u32 = 10_000;
+/// Entries checked for bit rot in one step. More are due: the cycle takes longer than it is set to.
+pub const SCRUB_STEP_MAX: usize = 4_096;
+/// Broken entries that wait to be fetched again. More: found again in the next cycle.
+pub const ROTTEN_MAX: usize = 256;
+/// Peers remembered for symbols that did not add up. More: the first by id is forgotten.
+pub const DISTRUSTED_MAX: usize = 256;

@@ -7,9 +7,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidings_proto::anti_entropy::compare::{Compare, Exchange, Exchanged, Sums, Symbols};
 use tidings_proto::anti_entropy::digest::{
     DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors,
 };
+use tidings_proto::anti_entropy::estimate::OddSketch;
+use tidings_proto::anti_entropy::live::Part;
+use tidings_proto::anti_entropy::merkle;
+use tidings_proto::anti_entropy::sketch::{self, Symbol};
 use tidings_proto::base::clocks::{Dot, Hlc, Run};
 use tidings_proto::base::hash::HashKey;
 use tidings_proto::base::rng::Rng;
@@ -30,7 +35,7 @@ use tidings_proto::membership::record::{
     Accusers, Cause, Precedence, Standing, put_record, record_checksum,
 };
 use tidings_proto::state::entry::{Advert, Entry, Superseded};
-use tidings_proto::wire::codec::{put_id, put_varint};
+use tidings_proto::wire::codec::{Reader, put_id, put_varint};
 use tidings_proto::wire::frame::{Frames, kind, put_frame};
 use tidings_proto::wire::packet::{self, HEADER_BYTES};
 use tidings_proto::{Config, Identity, Node, NodeId, Now, Snapshot, Time};
@@ -121,6 +126,8 @@ struct Rig {
     turns: Vec<Time>,
     /// Asked of others and not answered yet.
     requests: Vec<(RequestId, SocketAddr)>,
+    /// The bytes of the last one.
+    asked: Vec<u8>,
     /// The last packets to others, and the answer to the last request.
     sent: Option<Vec<u8>>,
     response: Option<Vec<u8>>,
@@ -153,6 +160,7 @@ impl Rig {
             out: Outbox::default(),
             turns: Vec::new(),
             requests: Vec::new(),
+            asked: Vec::new(),
             sent: None,
             response: None,
             next_request: 0,
@@ -173,7 +181,10 @@ impl Rig {
                     answers.extend(answer_of_real_peer(*to, packet));
                     self.sent = Some(packet.to_vec());
                 }
-                Output::Request { to, id, .. } => self.requests.push((*id, *to)),
+                Output::Request { to, id, bytes, .. } => {
+                    self.requests.push((*id, *to));
+                    self.asked = self.out.bytes[bytes.clone()].to_vec();
+                }
                 Output::Response { bytes, .. } => {
                     assert!(bytes.len() <= STREAM_BYTES_MAX, "a response of {}", bytes.len());
                     self.response = Some(self.out.bytes[bytes.clone()].to_vec());
@@ -427,6 +438,10 @@ fn huge_counts_allocate_nothing() {
         kind::EVENT,
         kind::ADVERT,
         kind::HEARTBEATS,
+        kind::COMPARE,
+        kind::EXCHANGE,
+        kind::TREE,
+        kind::FILTER,
     ];
     for frame in lists {
         for huge in [99_999, u64::from(u32::MAX), u64::MAX] {
@@ -756,6 +771,126 @@ fn a_request_full_of_questions_gets_one_page_at_most() {
         rig.request(&packet);
         assert!(rig.response.is_some(), "one question is answered");
     }
+}
+
+/// A frame of the request that the node made last.
+fn asked_frame(rig: &Rig) -> (u8, Vec<u8>) {
+    let (_, body) = packet::open(&rig.asked, &key()).expect("sealed for this cluster");
+    let (frame, body) = Frames::new(body).next().expect("a question").expect("a whole frame");
+    (frame, body.to_vec())
+}
+
+/// A node with keys of its own, to which peer 1 shows another state until it opens a session.
+fn open_session(rig: &mut Rig) -> RequestId {
+    for _ in 0..100 {
+        rig.run_for(PERIOD / 2);
+        let members = rig.node.view().fingerprints().0 as u64;
+        let prints = Prints { members, state: 7 };
+        rig.datagram(&from_peer(|out| Ping { seq: 1, target: id(0).short(), prints }.put(out)));
+        if let Some((id, _)) = rig.requests.pop() {
+            return id;
+        }
+    }
+    panic!("another state opens no session");
+}
+
+fn with_keys(n: u64) -> Rig {
+    let mut rig = Rig::new();
+    for key in 0..n {
+        let writes = vec![(key.to_le_bytes().to_vec(), Some(vec![1; 20]))];
+        let command = Command::Write { keyspace: "kv".to_owned(), writes };
+        rig.handle(Input::Command { id: CommandId(key), command });
+    }
+    rig.run_for(PERIOD * 20);
+    rig
+}
+
+/// Symbols that never come apart, then a tree that answers what was not asked: each costs the peer
+/// its session, is counted, and is not tried with it again for a while. Memory stays.
+#[test]
+fn a_peer_whose_symbols_and_hashes_lie_loses_its_sessions() {
+    let mut rig = with_keys(300);
+    let mut noise = Rng::from_u64(5);
+    let mut id = open_session(&mut rig);
+    let mut symbols = |part, from, count: u64| {
+        let mut body = Vec::new();
+        for _ in 0..count * 12 {
+            body.push(noise.u64() as u8);
+        }
+        let mut r = Reader::new(&body);
+        let symbols = (0..count).map(|_| Symbol::read(&mut r).unwrap()).collect();
+        Symbols { part, from, symbols }
+    };
+    assert_eq!(asked_frame(&rig).0, kind::COMPARE);
+    let first = symbols(Part::ALL, 0, 40);
+    let held = meter::most_held(|| {
+        rig.respond(id, &from_peer(|out| first.put(out)));
+        for _ in 0..1000 {
+            let Some((next, _)) = rig.requests.pop() else { break };
+            id = next;
+            let (frame, body) = asked_frame(&rig);
+            if frame != kind::EXCHANGE {
+                break;
+            }
+            let exchange = Exchange::decode(&body).expect("a question");
+            let answers: Vec<Symbols> =
+                exchange.symbols.iter().map(|w| symbols(w.part, w.from, w.to - w.from)).collect();
+            let end = Exchanged { sums: Sums::default(), served: 0 };
+            rig.respond(
+                id,
+                &from_peer(|out| {
+                    answers.iter().for_each(|a| a.put(out));
+                    end.put(out);
+                }),
+            );
+        }
+    });
+    assert!(held < 4 * MIB, "{} KiB held", held / 1024);
+    assert_eq!((rig.stats().sketch_failures, asked_frame(&rig).0), (1, kind::TREE));
+    let lie = from_peer(|out| {
+        let item = merkle::Item::Leaf { span: merkle::Span::part(3, 2).unwrap(), heads: vec![1] };
+        let page = merkle::Page { handled: 1, items: vec![item; 3] };
+        put_frame(out, kind::TREE, |out| page.put(out));
+    });
+    rig.respond(id, &lie);
+    assert_eq!((rig.stats().merkle_failures, asked_frame(&rig).0), (1, kind::DELTA_REQUEST));
+    rig.requests.clear();
+    open_session(&mut rig);
+    assert_eq!(asked_frame(&rig).0, kind::DELTA_REQUEST, "neither is tried again at once");
+    assert_eq!(rig.node.view().entry_counts().0, 300);
+}
+
+/// Symbols that name an entry which the peer then does not have.
+#[test]
+fn a_peer_that_names_entries_it_does_not_have_loses_its_session() {
+    let mut rig = with_keys(20);
+    // The node's own symbols, and one element more.
+    let mut zeros = Vec::new();
+    put_frame(&mut zeros, 0, |out| out.extend([0; 32]));
+    let sketch = OddSketch::read(&mut Reader::new(&zeros[2..])).unwrap();
+    rig.request(&from_peer(|out| {
+        Compare { sums: Sums::default(), set: Some((sketch, 20)) }.put(out)
+    }));
+    let response = rig.response.clone().expect("an answer");
+    let (_, body) = packet::open(&response, &key()).unwrap();
+    let (_, body) = Frames::new(body).next().unwrap().unwrap();
+    let own = Symbols::decode(body).expect("symbols");
+    let extra = sketch::symbols([77u64].into_iter(), 0..own.symbols.len() as u64, &key());
+    let bytes = |symbols: &[Symbol]| {
+        let mut out = Vec::new();
+        symbols.iter().for_each(|s| s.put(&mut out));
+        out
+    };
+    let mixed: Vec<u8> =
+        bytes(&own.symbols).iter().zip(bytes(&extra)).map(|(a, b)| a ^ b).collect();
+    let mut r = Reader::new(&mixed);
+    let symbols = own.symbols.iter().map(|_| Symbol::read(&mut r).unwrap()).collect();
+    let id = open_session(&mut rig);
+    rig.respond(id, &from_peer(|out| Symbols { part: Part::ALL, from: 0, symbols }.put(out)));
+    let (id, _) = rig.requests.pop().expect("the entry is asked for");
+    assert_eq!(Exchange::decode(&asked_frame(&rig).1).unwrap().wants, [0]);
+    rig.respond(id, &from_peer(|out| Exchanged { sums: Sums::default(), served: 1 }.put(out)));
+    assert_eq!(rig.stats().sketch_failures, 1);
 }
 
 /// A peer whose pages never end is left after what an honest one could say.

@@ -158,6 +158,12 @@ impl World {
         &self.hosts[host].clock
     }
 
+    /// A bit of a value in a process's memory changes by itself.
+    pub fn flip_bit(&mut self, host: usize, keyspace: &str, key: &[u8]) -> bool {
+        let node = self.hosts[host].node.as_mut();
+        node.is_some_and(|node| node.flip_bit(keyspace, key))
+    }
+
     pub fn disk(&self, host: usize) -> &Disk {
         &self.hosts[host].disk
     }

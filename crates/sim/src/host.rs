@@ -51,8 +51,18 @@ pub struct Spent {
 
 impl Spent {
     /// The causes of bytes, in the order of `bytes`.
-    pub const CAUSES: [&str; 7] =
-        ["probe", "repeat", "heartbeats", "rumours", "join", "digest", "delta"];
+    pub const CAUSES: [&str; 10] = [
+        "probe",
+        "repeat",
+        "heartbeats",
+        "rumours",
+        "join",
+        "receipts",
+        "aggregates",
+        "digest",
+        "sketch",
+        "delta",
+    ];
 
     pub(crate) fn of(stats: &Stats) -> Spent {
         let s = stats;
@@ -63,7 +73,10 @@ impl Spent {
                 s.bytes_heartbeats,
                 s.bytes_rumours,
                 s.bytes_join,
+                s.bytes_receipts,
+                s.bytes_aggregates,
                 s.bytes_digest,
+                s.bytes_sketch,
                 s.bytes_delta,
             ],
             rumours_sent: s.accusations_sent

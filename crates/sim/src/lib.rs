@@ -27,6 +27,7 @@
 //! | [`epidemic`] | the bare epidemic, without packets, for 10^3 to 10^8 nodes |
 //! | [`paper`] | which published tables are reproduced, and their bars |
 //! | [`question`] | the experiments that answer the articles' questions |
+//! | [`reconcile`] | two replicas that differ, and what it costs to make them equal |
 //! | [`plan`] | what is promised of an update before it is sent |
 //! | [`report`] | how results are drawn |
 //! | [`work`] | how independent runs share the cores |
@@ -43,7 +44,6 @@ pub mod disk;
 pub mod duration;
 pub mod epidemic;
 pub mod fault;
-pub mod handled;
 mod host;
 pub mod network;
 pub mod observe;
@@ -51,6 +51,7 @@ pub mod paper;
 pub mod plan;
 pub mod question;
 mod queue;
+pub mod reconcile;
 pub mod region;
 pub mod report;
 pub mod scenario;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tidings_proto::Config;
-use tidings_proto::config::Detector;
+use tidings_proto::config::{Detector, Reconciliation};
 
 use crate::duration;
 
@@ -48,7 +48,7 @@ pub const SETTINGS: &[Setting] = settings! {
     fanout: usize, eager_fanout: usize, batch: Duration, transmit_factor: f64,
     datagram_bytes: usize, changes_bytes: usize, burst_packets: usize, aggregate_interval: Duration, seed_every: u32,
     recontacts: usize, forget_after: Duration, anti_entropy: bool, rumours: bool,
-    sessions_max: usize, event_window: Duration, events_per_origin: usize,
+    sessions_max: usize, reconciliation: Reconciliation, scrub_cycle: Duration, event_window: Duration, events_per_origin: usize,
     clock_bound: Duration,
 };
 
@@ -92,7 +92,8 @@ macro_rules! parsed {
 
 parsed! {
     usize: "a whole number", u32: "a whole number", f64: "a number", bool: "true or false",
-    Detector: "swim, heartbeat, phi, phi-normal, phi-akka or phi-exponential"
+    Detector: "swim, heartbeat, phi, phi-normal, phi-akka or phi-exponential",
+    Reconciliation: "auto, sketch, merkle or digest"
 }
 
 #[cfg(test)]

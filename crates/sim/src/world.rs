@@ -21,7 +21,6 @@ use crate::check::Watch;
 use crate::clock::Clock;
 use crate::dialect::{Dialect, Dialects};
 use crate::disk::{Disk, Outcome};
-use crate::handled::{Handled, Stopwatch};
 use crate::host::{Host, Inbox, Spent, Traffic, Waiting};
 use crate::network::{Conditions, Network, Shape};
 use crate::observe::{Heard, Observed};
@@ -48,8 +47,6 @@ pub struct WorldConfig {
     pub packets_kept: usize,
     /// Each host's monotonic clock starts somewhere else.
     pub mono_offsets: bool,
-    /// Times what nodes do, for [`World::handled`].
-    pub stopwatch: Option<Stopwatch>,
 }
 
 impl Default for WorldConfig {
@@ -65,7 +62,6 @@ impl Default for WorldConfig {
             wall_start_ms: 1_800_000_000_000,
             packets_kept: 0,
             mono_offsets: true,
-            stopwatch: None,
         }
     }
 }
@@ -116,7 +112,6 @@ pub struct World {
     told_itself: u64,
     pub(crate) commands: u64,
     inputs: u64,
-    handled: Handled,
 }
 
 /// Datagrams of one call among which no peer is told the same twice.
@@ -157,7 +152,6 @@ impl World {
             told_itself: 0,
             commands: 0,
             inputs: 0,
-            handled: Handled::default(),
             config,
         }
     }
@@ -289,7 +283,7 @@ impl World {
     }
 
     /// The facts of these hosts, exactly as their first processes will state them now.
-    fn converged_facts(&self, hosts: &[usize]) -> Arc<[Arc<Facts>]> {
+    pub(crate) fn converged_facts(&self, hosts: &[usize]) -> Arc<[Arc<Facts>]> {
         hosts
             .iter()
             .map(|&host| &self.hosts[host])
@@ -307,11 +301,6 @@ impl World {
 
     pub fn now(&self) -> Time {
         self.now
-    }
-
-    /// What the nodes were busy with so far.
-    pub fn handled(&self) -> Handled {
-        self.handled
     }
 
     /// Inputs handled by all nodes so far.
@@ -461,7 +450,6 @@ impl World {
         let h = &mut self.hosts[host];
         let Some(node) = h.node.as_mut() else { return };
         self.inputs += 1;
-        let (cause, began) = (Handled::cause(&input), self.config.stopwatch.map(|watch| watch()));
         self.trace.input(self.now, host, &h.name, &input);
         let mut out = std::mem::take(&mut self.outbox);
         out.clear();
@@ -470,8 +458,6 @@ impl World {
         self.carry_out(host, &mut out);
         self.outbox = out;
         self.rearm(host);
-        let took = self.config.stopwatch.zip(began).map(|(watch, began)| watch() - began);
-        self.handled.add(cause, took.unwrap_or(0));
     }
 
     // ---- the deadline

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use tidings_proto::Config;
-use tidings_proto::config::{Detector, PhiForm};
+use tidings_proto::config::{Detector, PhiForm, Reconciliation};
 use tidings_proto::io::{Command, Contribution};
+use tidings_sim::reconcile::{Difference, Replicas};
 use tidings_sim::setup::{joined, spread};
 use tidings_sim::{Conditions, Latency, Topic, World, WorldConfig};
 
@@ -259,6 +260,18 @@ const ROWS: &[Row] = &[
         measure: sessions_at_once,
     },
     Row {
+        setting: "reconciliation",
+        low: |c| c.reconciliation = Reconciliation::Sketch,
+        high: |c| c.reconciliation = Reconciliation::Digest,
+        measure: bytes_to_find_ten_keys,
+    },
+    Row {
+        setting: "scrub_cycle",
+        low: |c| c.scrub_cycle = Duration::ZERO,
+        high: |_| {},
+        measure: |c| one_key(c, |w, h| w.node(h).stats().scrub_checked),
+    },
+    Row {
         setting: "event_window",
         low: |c| c.event_window = secs(5),
         high: |_| {},
@@ -447,6 +460,13 @@ fn one_key(config: &Config, count: fn(&World, usize) -> u64) -> f64 {
     world.set(3, "k", "v");
     world.run_for(secs(10));
     total(&world, count)
+}
+
+/// What 10 lacking keys among 1,000 of 10 writers cost two replicas.
+fn bytes_to_find_ten_keys(config: &Config) -> f64 {
+    let method = config.reconciliation;
+    let difference = Difference { keys: 1000, differing: 10, writers: 100, method, seed: 1 };
+    Replicas::new(&difference).reconcile().expect("they become equal").bytes as f64
 }
 
 /// Many small keys at once fill packets to their limit.

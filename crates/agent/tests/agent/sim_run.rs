@@ -46,14 +46,6 @@ fn json_lines_end_with_a_summary_and_equal_seeds_with_equal_traces() {
     assert_ne!(first["trace_hash"], other["trace_hash"]);
     assert_eq!(first["updates"]["reached"], 1);
     assert!(first["inputs_per_second"].as_f64().unwrap() > 0.0);
-    let by_cause = first["inputs_by_cause"].as_object().unwrap();
-    let inputs: u64 = by_cause.values().filter_map(Value::as_u64).sum();
-    assert_eq!(inputs, first["inputs"].as_u64().unwrap(), "every input has a cause");
-    assert_eq!(first["inputs_by_cause"], again["inputs_by_cause"]);
-    let seconds = first["seconds_by_cause"].as_object().unwrap();
-    let seconds: f64 = seconds.values().filter_map(Value::as_f64).sum();
-    let wall = ["wall_seconds", "set_up_seconds"].map(|key| first[key].as_f64().unwrap());
-    assert!(seconds > 0.0 && seconds < wall[0] + wall[1], "{first}");
     let text = stdout(&run(&["sim", "run", &path]));
     assert!(text.contains(first["trace_hash"].as_str().unwrap()), "{text}");
 }

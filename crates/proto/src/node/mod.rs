@@ -16,6 +16,8 @@
 //! | `sessions` | fingerprints compared, reconciliation |
 //! | `readers` | users' sessions: waiting for what they have seen |
 //! | `policies` | what keyspaces are declared to be |
+//! | `reconciling` | live entries compared with a peer, by sums and symbols |
+//! | `scrub` | memory checked for bits that changed by themselves |
 //! | `serving` | answers to others' requests |
 //! | `receipts` | who has applied what: asked, answered, waited for |
 //! | `view` | what readers may see |
@@ -30,6 +32,8 @@ mod policies;
 mod probing;
 mod readers;
 mod receipts;
+mod reconciling;
+mod scrub;
 mod serving;
 mod sessions;
 mod verdicts;
@@ -41,6 +45,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::anti_entropy::live::LiveSet;
 use crate::anti_entropy::mismatch::Mismatch;
 use crate::base::clocks::{Hlc, HybridClock};
 use crate::base::hash::HashKey;
@@ -145,6 +150,7 @@ pub struct Node {
 
     clock: HybridClock,
     store: Store,
+    live: LiveSet,
     events: EventLog,
     flags: Flags,
     aggregates: Aggregates,
@@ -232,6 +238,7 @@ impl Node {
             seed_countdown: config.seed_every,
             joins: Joins::default(),
             housekeeping: now.mono + housekeeping_interval(&config),
+            live: LiveSet::new(key),
             clock: clock_after(&config, &store, now),
             events: EventLog::new(key, config.event_window, config.events_per_origin),
             flags: Flags::new(),
@@ -301,6 +308,7 @@ impl Node {
         self.receipts.trail = Trail::here(now.mono);
         self.run_timers(now, out);
         self.flush_disk(now, out);
+        self.settle_live();
         self.members_mismatch.update(self.table.fingerprint().low(), now.mono);
         self.state_mismatch.update(self.state_print(), now.mono);
         self.deadline = self.compute_deadline();
@@ -432,6 +440,7 @@ impl Node {
         self.run_policies(now, out);
         self.run_readers(now.mono, out);
         self.run_aggregates(now, out);
+        self.run_scrub(now, out);
         self.retry_disk(now, out);
         if self.housekeeping <= now.mono {
             self.housekeeping = now.mono + housekeeping_interval(&self.config);

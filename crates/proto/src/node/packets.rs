@@ -51,6 +51,7 @@ pub(super) enum Spent {
     Receipts,
     Aggregates,
     Digest,
+    Sketch,
     Delta,
 }
 
@@ -250,6 +251,7 @@ impl Node {
             Spent::Receipts => &mut self.stats.bytes_receipts,
             Spent::Aggregates => &mut self.stats.bytes_aggregates,
             Spent::Digest => &mut self.stats.bytes_digest,
+            Spent::Sketch => &mut self.stats.bytes_sketch,
             Spent::Delta => &mut self.stats.bytes_delta,
         };
         *counter += bytes as u64;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::packets::{Spent, Via};
 use super::{Node, Phase};
+use crate::anti_entropy::compare::Exchange;
 use crate::anti_entropy::digest::{
     DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Pairs, Vectors,
 };
@@ -89,6 +90,8 @@ impl Node {
         let mut questions = 0;
         let mut spent = Spent::Delta;
         let mut records = Vec::new();
+        let mut exchange = None;
+        let mut given = Vec::new();
         for frame in Frames::new(body) {
             let (kind, body) = frame?;
             questions += usize::from(is_question(kind));
@@ -99,6 +102,7 @@ impl Node {
                 kind::PING => Spent::Probe,
                 kind::JOIN => Spent::Join,
                 kind::VECTOR_REQUEST => Spent::Digest,
+                kind::COMPARE | kind::TREE => Spent::Sketch,
                 _ => spent,
             };
             match kind {
@@ -118,9 +122,20 @@ impl Node {
                 kind::DELTA_REQUEST => {
                     self.put_delta_page(&DeltaRequest::decode(body)?, response, now.mono);
                 }
+                kind::COMPARE | kind::TREE | kind::FILTER => {
+                    self.serve_comparison(kind, body, sender, response, now.mono)?;
+                }
+                kind::EXCHANGE => exchange = Some(Exchange::decode(body)?),
+                kind::ENTRY if exchange.is_some() => match Entry::decode(body, &self.key, now)? {
+                    Some(entry) => given.push(entry),
+                    None => self.stats.entry_checksum += 1,
+                },
                 kind::FETCH => self.put_fetched(&Advert::decode(body)?, response, now.mono),
                 _ => self.stats.frame_unknown += 1,
             }
+        }
+        if let Some(exchange) = exchange {
+            self.put_exchanged(&exchange, given, sender, response, now, out);
         }
         self.stats.session_records_received += records.len() as u64;
         for record in &records {
@@ -206,8 +221,15 @@ impl Node {
 
 /// Asks for a page: one a request, so that no request makes more work than one page.
 fn is_question(frame: u8) -> bool {
-    use kind::{DELTA_REQUEST, FETCH, JOIN, MEMBER_DIGEST, PING, VECTOR_REQUEST};
-    matches!(frame, PING | JOIN | MEMBER_DIGEST | VECTOR_REQUEST | DELTA_REQUEST | FETCH)
+    use kind::{
+        COMPARE, DELTA_REQUEST, EXCHANGE, FETCH, FILTER, JOIN, MEMBER_DIGEST, PING, TREE,
+        VECTOR_REQUEST,
+    };
+    match frame {
+        PING | JOIN | MEMBER_DIGEST | VECTOR_REQUEST | DELTA_REQUEST | FETCH => true,
+        COMPARE | EXCHANGE | TREE | FILTER => true,
+        _ => false,
+    }
 }
 
 /// Whether who has applied `have` lacks this entry, or a part of a value that merges.

@@ -5,10 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::packets::{Spent, Via};
+use super::reconciling::Comparison;
+use super::scrub::Scrub;
 use super::{Node, Phase};
 use crate::anti_entropy::digest::{
     DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors, buckets_for,
 };
+use crate::anti_entropy::ladder::Method;
 use crate::anti_entropy::mismatch::Verdict;
 use crate::base::clocks::Dot;
 use crate::base::id::NodeId;
@@ -23,6 +26,7 @@ use crate::limits::{CURSORS_MAX, MEMBERS_MAX, PAGE_BYTES, REQUESTS_MAX, STREAM_B
 use crate::membership::record::{Precedence, Record};
 use crate::membership::table::{Slot, bucket_of};
 use crate::state::entry::{Advert, Entry};
+use crate::state::store::EntrySlot;
 use crate::wire::codec::DecodeError;
 use crate::wire::frame::{Frames, kind, put_frame};
 use crate::wire::packet;
@@ -60,10 +64,19 @@ pub(super) enum Ask {
     Push,
     Vectors,
     Delta(Pages),
+    Compare {
+        /// With a sketch to estimate by.
+        sketch: bool,
+    },
+    Exchange(Box<Comparison>),
     Fetch {
         dot: Dot,
         /// How the announcement came.
         trail: Trail,
+    },
+    /// Again what memory has lost.
+    Mend {
+        slot: EntrySlot,
     },
 }
 
@@ -104,6 +117,19 @@ pub(super) struct Sessions {
     /// Where in each peer's apply order we have been: (its life, position).
     pub cursors: BTreeMap<NodeId, (u64, u64)>,
     fetching: BTreeSet<Dot>,
+    /// The peer that this node compares its live entries with.
+    pub comparing: Option<NodeId>,
+    /// A peer that compares with us, until when nothing is opened towards it.
+    pub served: Option<(NodeId, Time)>,
+    /// A peer that compared with this node when this one asked: what differs after all is pulled by
+    /// vectors, so that none waits for the other for ever.
+    pub busy: Option<NodeId>,
+    /// Sessions since a peer's state was equal.
+    pub in_vain: u32,
+    /// Peers whose answers did not add up: how they are compared with, until when.
+    pub distrusted: BTreeMap<NodeId, (Method, Time)>,
+    /// The walk for bits that changed by themselves.
+    pub scrub: Scrub,
     /// When to compare with some peer out of turn.
     pub second_look: Time,
 }
@@ -127,6 +153,12 @@ impl Default for Sessions {
             gap: None,
             cursors: BTreeMap::new(),
             fetching: BTreeSet::new(),
+            comparing: None,
+            served: None,
+            busy: None,
+            in_vain: 0,
+            distrusted: BTreeMap::new(),
+            scrub: Scrub::default(),
             second_look: Time::NEVER,
         }
     }
@@ -178,7 +210,11 @@ impl Node {
             }
         }
         match self.state_mismatch.compare(theirs.state, now.mono, spread) {
-            Verdict::Equal => self.sessions.synced = true,
+            Verdict::Equal => {
+                self.sessions.synced = true;
+                self.sessions.in_vain = 0;
+                self.sessions.busy = self.sessions.busy.filter(|&busy| busy != peer);
+            }
             Verdict::Late => {}
             Verdict::Differs => {
                 self.stats.state_mismatches += 1;
@@ -221,7 +257,7 @@ impl Node {
         if self.sessions.gap.as_ref().is_some_and(|g| g.check_at <= now.mono) {
             let gap = self.sessions.gap.take().expect("checked above");
             if !self.covers(&gap.vectors) {
-                self.open_delta(gap.peer, gap.addr, Exchange::Repair, out);
+                self.open_repair(gap.peer, gap.addr, false, now.mono, out);
             }
         }
         if self.sessions.second_look <= now.mono {
@@ -271,7 +307,7 @@ impl Node {
         self.sessions.state_after = now + spread;
         self.state_mismatch.session_opened(now);
         if self.state_mismatch.is_quiet(now, spread) {
-            return self.open_delta(peer, addr, Exchange::Repair, out);
+            return self.open_repair(peer, addr, true, now, out);
         }
         let start = self.begin(out);
         put_frame(&mut out.bytes, kind::VECTOR_REQUEST, |_| {});
@@ -291,6 +327,7 @@ impl Node {
             return;
         }
         self.stats.state_sessions += 1;
+        self.stats.sessions_digest += 1;
         let (boot, cursor) = match exchange {
             Exchange::Full => (0, 0),
             _ => self.sessions.cursors.get(&peer).copied().unwrap_or((0, 0)),
@@ -409,7 +446,8 @@ impl Node {
             Ask::Fetch { dot, .. } => {
                 self.sessions.fetching.remove(&dot);
             }
-            Ask::Members { .. } | Ask::Push | Ask::Vectors | Ask::Delta(_) => {}
+            Ask::Compare { .. } | Ask::Exchange(_) => self.sessions.comparing = None,
+            Ask::Members { .. } | Ask::Push | Ask::Vectors | Ask::Delta(_) | Ask::Mend { .. } => {}
         }
     }
 
@@ -441,6 +479,13 @@ impl Node {
             Ask::Push => self.push_answered(body, now, out),
             Ask::Vectors => self.vectors_answered(peer, asked.addr, body, now),
             Ask::Delta(pages) => self.delta_answered(peer, asked.addr, pages, body, now, out),
+            Ask::Compare { sketch } => {
+                self.compare_answered(peer, asked.addr, sketch, body, now, out)
+            }
+            Ask::Exchange(comparison) => {
+                self.entries_exchanged(peer, asked.addr, comparison, body, now, out)
+            }
+            Ask::Mend { slot } => self.mend_answered(slot, body, now, out),
             Ask::Fetch { dot, trail } => {
                 self.sessions.fetching.remove(&dot);
                 self.receipts.trail = trail;
@@ -744,11 +789,23 @@ impl Ask {
             Ask::StreamProbe => Spent::Probe,
             Ask::Join { .. } => Spent::Join,
             Ask::Push => Spent::Delta,
-            Ask::Members { .. } | Ask::Vectors | Ask::Delta(_) | Ask::Fetch { .. } => Spent::Digest,
+            Ask::Compare { .. } | Ask::Exchange(_) => Spent::Sketch,
+            Ask::Members { .. }
+            | Ask::Vectors
+            | Ask::Delta(_)
+            | Ask::Fetch { .. }
+            | Ask::Mend { .. } => Spent::Digest,
         }
     }
 
     fn is_session(&self) -> bool {
-        matches!(self, Ask::Members { .. } | Ask::Vectors | Ask::Delta(_))
+        matches!(
+            self,
+            Ask::Members { .. }
+                | Ask::Vectors
+                | Ask::Delta(_)
+                | Ask::Compare { .. }
+                | Ask::Exchange(_)
+        )
     }
 }

@@ -13,9 +13,10 @@ impl Store {
     pub fn end_next(&mut self, now: Time) -> Option<EntrySlot> {
         let &(_, slot) = self.endings.first().filter(|&&(ends, _)| ends <= now)?;
         let mut kept = self.entries[slot as usize].take().expect("what ends is held");
-        self.count_out(slot, &kept.entry);
+        self.count_out(slot, &kept);
         self.by_order.remove(&kept.applied);
         kept.entry.end();
+        kept.print = kept.entry.print(&self.key);
         kept.applied = self.append(slot);
         self.entries[slot as usize] = Some(kept);
         self.touch(slot);

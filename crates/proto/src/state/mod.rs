@@ -8,4 +8,5 @@ pub mod ending;
 pub mod entry;
 pub mod fields;
 pub mod flag;
+pub mod rot;
 pub mod store;

@@ -29,6 +29,16 @@ pub struct Kept {
     pub applied: u64,
     /// Position at which the key first appeared here.
     pub created: u64,
+    /// [`Entry::print`] as of when it was applied.
+    pub print: u128,
+}
+
+/// An element of the state fingerprint came or went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveChange {
+    pub print: u128,
+    pub slot: EntrySlot,
+    pub live: bool,
 }
 
 /// What became of an entry that arrived.
@@ -51,7 +61,7 @@ pub enum Applied {
 
 #[derive(Debug)]
 pub struct Store {
-    key: HashKey,
+    pub(super) key: HashKey,
     pub(super) keyspaces: BTreeMap<Arc<str>, BTreeMap<Arc<[u8]>, EntrySlot>>,
     pub(super) entries: Vec<Option<Kept>>,
     /// Empty places among `entries`.
@@ -78,6 +88,8 @@ pub struct Store {
     dirty_entries: Vec<EntrySlot>,
     dirty_origins: Vec<NodeId>,
     track_dirty: bool,
+    /// Live entries that came and went since this was drained.
+    live_changes: Vec<LiveChange>,
 }
 
 /// Entries of incomplete groups held at once. More: the oldest group becomes visible as it is, since a
@@ -107,6 +119,7 @@ impl Store {
             dirty_entries: Vec::new(),
             dirty_origins: Vec::new(),
             track_dirty: durable,
+            live_changes: Vec::new(),
         }
     }
 
@@ -439,6 +452,21 @@ impl Store {
         self.entries.len() - self.vacant.len()
     }
 
+    /// Over live entries alone.
+    pub fn entry_print(&self) -> Fingerprint {
+        self.entry_print
+    }
+
+    /// Over the vector alone.
+    pub fn vector_print(&self) -> Fingerprint {
+        self.vector_print
+    }
+
+    /// Live entries that came and went since the last call, in order.
+    pub fn drain_live_changes(&mut self) -> impl Iterator<Item = LiveChange> + '_ {
+        self.live_changes.drain(..)
+    }
+
     pub fn has_keyspace(&self, keyspace: &str) -> bool {
         self.keyspaces.contains_key(keyspace)
     }
@@ -567,9 +595,9 @@ impl Store {
         let slot = self.vacant.pop().unwrap_or(self.entries.len() as EntrySlot);
         let keys = self.keyspaces.entry(entry.keyspace.clone()).or_default();
         keys.insert(entry.key.clone(), slot);
-        self.count_in(slot, &entry);
+        let print = self.count_in(slot, &entry);
         let order = self.append(slot);
-        let kept = Some(Kept { entry, applied: order, created: order });
+        let kept = Some(Kept { entry, applied: order, created: order, print });
         match self.entries.get_mut(slot as usize) {
             Some(place) => *place = kept,
             None => self.entries.push(kept),
@@ -587,28 +615,34 @@ impl Store {
         entry.key = kept.entry.key.clone();
         entry.keyspace = kept.entry.keyspace.clone();
         self.note_dropped(dropped);
-        self.count_out(slot, &kept.entry);
+        self.count_out(slot, &kept);
         self.by_order.remove(&kept.applied);
-        self.count_in(slot, &entry);
+        let print = self.count_in(slot, &entry);
         let applied = self.append(slot);
-        self.entries[slot as usize] = Some(Kept { entry, applied, created: kept.created });
+        self.entries[slot as usize] = Some(Kept { entry, applied, created: kept.created, print });
         self.touch(slot);
     }
 
-    pub(super) fn count_in(&mut self, slot: EntrySlot, entry: &Entry) {
+    /// Counts an entry among the live ones if it is one; returns its print.
+    pub(super) fn count_in(&mut self, slot: EntrySlot, entry: &Entry) -> u128 {
+        let print = entry.print(&self.key);
         self.live += usize::from(entry.is_live());
         if entry.is_printed() {
-            self.entry_print += entry.print(&self.key);
+            self.entry_print += print;
+            self.live_changes.push(LiveChange { print, slot, live: true });
         }
         if let Some(ends) = entry.ends() {
             self.endings.insert((ends, slot));
         }
+        print
     }
 
-    pub(super) fn count_out(&mut self, slot: EntrySlot, entry: &Entry) {
+    pub(super) fn count_out(&mut self, slot: EntrySlot, kept: &Kept) {
+        let Kept { entry, print, .. } = kept;
         self.live -= usize::from(entry.is_live());
         if entry.is_printed() {
-            self.entry_print -= entry.print(&self.key);
+            self.entry_print -= *print;
+            self.live_changes.push(LiveChange { print: *print, slot, live: false });
         }
         if let Some(ends) = entry.ends() {
             self.endings.remove(&(ends, slot));

@@ -37,6 +37,13 @@ pub mod kind {
     pub const DELTA_REQUEST: u8 = 39;
     pub const DELTA_END: u8 = 40;
     pub const FETCH: u8 = 41;
+    pub const COMPARE: u8 = 42;
+    pub const COMPARED: u8 = 43;
+    pub const EXCHANGE: u8 = 44;
+    pub const SYMBOLS: u8 = 45;
+    pub const EXCHANGED: u8 = 46;
+    pub const TREE: u8 = 47;
+    pub const FILTER: u8 = 48;
 }
 
 /// Frames of a body, in order. Stops with an error at the first that does not fit.

@@ -6,7 +6,6 @@ use crate::scenario::outcome::{Outcome, Quantiles, Summary};
 pub fn text(outcome: &Outcome) -> String {
     let s = &outcome.summary;
     let mut rows = vec![("ran", ran(s))];
-    rows.extend(busy(s));
     rows.extend(updates(s));
     rows.extend(members(s));
     rows.extend(traffic(s));
@@ -37,19 +36,6 @@ fn ran(s: &Summary) -> String {
         text.push_str(&format!(", {mib} MiB"));
     }
     text
-}
-
-/// What the nodes were busy with, in shares of the inputs and of the time that they took.
-fn busy(s: &Summary) -> Option<(&'static str, String)> {
-    let seconds = s.seconds_by_cause.as_ref()?;
-    let (inputs, all) = (s.inputs.max(1) as f64, seconds.values().sum::<f64>().max(1e-9));
-    let share = |(cause, count): (&&str, &u64)| {
-        let took = seconds.get(cause).copied().unwrap_or_default();
-        let (of_inputs, of_time) = (100.0 * *count as f64 / inputs, 100.0 * took / all);
-        (*count > 0).then(|| format!("{cause} {of_inputs:.1} % ({of_time:.1} %)"))
-    };
-    let shares: Vec<String> = s.inputs_by_cause.iter().filter_map(share).collect();
-    Some(("inputs (time)", format!("{}; {all:.2} s in all", shares.join(", "))))
 }
 
 fn updates(s: &Summary) -> Vec<(&'static str, String)> {

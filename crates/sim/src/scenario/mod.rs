@@ -38,7 +38,6 @@ use expect::Expectation;
 use nodes::{Cast, Loader};
 use weather::Map;
 
-use crate::handled::Stopwatch;
 use crate::network::Conditions;
 use crate::region::Regions;
 
@@ -67,8 +66,6 @@ pub struct Scenario {
     pub disk_latency: Duration,
     pub actions: Vec<Action>,
     pub expectations: Vec<Expectation>,
-    /// Times what the nodes do; the trace is the same with and without.
-    pub stopwatch: Option<Stopwatch>,
 }
 
 /// How the cluster comes about.
@@ -178,7 +175,6 @@ impl Scenario {
             actions,
             expectations: expect::read(&top)?,
             cast,
-            stopwatch: None,
         };
         scenario.check_calm(&top)?;
         Ok(scenario)

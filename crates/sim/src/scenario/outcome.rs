@@ -138,10 +138,6 @@ pub struct Summary {
     pub inputs_per_second: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_mib: Option<u64>,
-    /// What the nodes were busy with: inputs by cause, and, where somebody measured it, seconds.
-    pub inputs_by_cause: BTreeMap<&'static str, u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seconds_by_cause: Option<BTreeMap<&'static str, f64>>,
     pub updates: Updates,
     /// Seconds from an update to the last node of its audience.
     pub convergence: Quantiles,

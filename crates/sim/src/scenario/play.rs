@@ -15,7 +15,6 @@ use super::look::Looks;
 use super::nodes::Member;
 use super::outcome::{Done, Line, Outcome, Summary};
 use super::{Start, expect};
-use crate::handled::Handled;
 use crate::trace::Text;
 use crate::wall::WallId;
 use crate::work::Work;
@@ -140,7 +139,6 @@ impl<'a> Play<'a> {
             record: Record::Heard,
             checks: scenario.checks,
             text: Text::Off,
-            stopwatch: scenario.stopwatch,
             ..WorldConfig::default()
         };
         Play {
@@ -277,18 +275,12 @@ impl<'a> Play<'a> {
         }
         let (first, all) = self.ledger.detection();
         let (hops_mean, hops_max) = self.ledger.hops();
-        let handled = self.world.handled();
         let mut summary = Summary {
             nodes: self.world.len(),
             seed,
             virtual_seconds: seconds(self.world.now()),
             stopped,
             inputs: self.world.inputs(),
-            inputs_by_cause: Handled::CAUSES.into_iter().zip(handled.inputs).collect(),
-            seconds_by_cause: self.scenario.stopwatch.map(|_| {
-                let seconds = handled.nanoseconds.map(|ns| ns as f64 / 1e9);
-                Handled::CAUSES.into_iter().zip(seconds).collect()
-            }),
             updates: self.ledger.updates.clone(),
             convergence: self.ledger.convergence(),
             delivery: self.ledger.delivery(),

@@ -62,6 +62,11 @@ pub(super) fn draw(name: &str, rng: &mut Rng, so_far: &Config) -> String {
         "aggregate_interval" => ms(scaled(rng, 20, 5000)),
         "seed_every" => whole(rng, 1, 20).to_string(),
         "forget_after" => ms(scaled(rng, 20 * period, 2000 * period)),
+        "reconciliation" => {
+            let names = ["sketch", "merkle", "digest"];
+            names[rng.index(names.len())].to_owned()
+        }
+        "scrub_cycle" => ms(scaled(rng, 1000, 3_600_000)),
         "event_window" => ms(scaled(rng, 1000, 300_000)),
         "events_per_origin" => whole(rng, 1, 32).to_string(),
         "clock_bound" => ms(scaled(rng, 1, 600_000)),

@@ -5,6 +5,7 @@ mod epidemic;
 mod fuzz;
 mod paper;
 mod question;
+mod reconcile;
 mod results;
 mod rumor;
 mod run;
@@ -35,6 +36,8 @@ pub(crate) enum Sim {
     Paper(paper::Flags),
     /// Answer one of the article's twenty questions by an experiment.
     Question(question::Flags),
+    /// Make two replicas that differ equal, and say what it cost.
+    Reconcile(reconcile::Flags),
     /// Write the pages of docs/results.
     #[command(hide = true)]
     Results(results::Flags),
@@ -60,6 +63,7 @@ pub(crate) fn run(command: Sim) -> Result<(), Failure> {
         Sim::Fuzz(flags) => fuzz::run(&flags),
         Sim::Paper(flags) => paper::run(&flags),
         Sim::Question(flags) => question::run(&flags),
+        Sim::Reconcile(flags) => reconcile::run(&flags),
         Sim::Results(flags) => results::run(&flags),
     }
 }

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::time::Instant;
 
 use tidings_proto::Config;
@@ -36,8 +35,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     if flags.file.extension().is_some_and(|x| x == "txt") {
         return run_script(flags, &text);
     }
-    let mut scenario = read(&flags.file, &text)?;
-    scenario.stopwatch = Some(nanoseconds);
+    let scenario = read(&flags.file, &text)?;
     let outcome = play(flags, &scenario)?;
     if let Some(path) = &flags.html {
         write_report(path, &scenario, &outcome)?;
@@ -48,12 +46,6 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
         false => print(report::summary::text(&outcome).as_bytes())?,
     }
     judge(&outcome.file, summary)
-}
-
-/// What the simulator times its nodes with: it has no clock of its own.
-fn nanoseconds() -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    START.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }
 
 pub(super) fn read_file(path: &Path) -> Result<String, Failure> {
