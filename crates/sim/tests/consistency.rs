@@ -237,7 +237,7 @@ fn clients_get_what_they_were_promised_whatever_happens() {
         eventual(&shown).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
         (served, stale, held) = (served + run.served, stale + run.stale, held + run.held);
     }
-    println!("{served} acts served, {stale} told that they are stale, {held} entries held back");
+    eprintln!("{served} acts served, {stale} told that they are stale, {held} entries held back");
     assert!(served > 2000 && stale > 50 && held > 50, "{served} {stale} {held}");
 }
 
@@ -338,7 +338,7 @@ fn a_newcomer_is_not_read_before_it_has_the_whole() {
         assert!(shown.is_empty() || shown.len() as u64 == 150.min(newest + 1), "{shown:?}");
         shown.len() < 150
     });
-    println!("refused for {refused} ms");
+    eprintln!("refused for {refused} ms");
     settle(&mut world, SETTLED);
     assert_eq!(world.view(late).may_read(FEED), Ok(()));
 }

@@ -270,3 +270,52 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn dot(origin: u128, seq: u64) -> Dot {
+        Dot { origin: NodeId::from_u128(origin), seq }
+    }
+
+    proptest! {
+        #[test]
+        fn causes_round_trip_within_their_bound(dots in proptest::collection::vec((1u128..60, 1u64..1 << 40), 0..60)) {
+            let mut causes = Causes::default();
+            dots.iter().for_each(|&(origin, seq)| causes.add(dot(origin, seq)));
+            let mut bytes = Vec::new();
+            causes.put(&mut bytes);
+            prop_assert_eq!(Causes::read(&bytes), Ok(causes.clone()));
+            prop_assert!(causes.dots().len() <= CAUSES_MAX && bytes.len() <= 64 + 22 * CAUSES_MAX);
+        }
+
+        #[test]
+        fn random_bytes_never_panic(bytes: Vec<u8>) {
+            let _ = Causes::read(&bytes);
+        }
+    }
+
+    /// Who stands for another waits for what that one waited for, not for the other.
+    #[test]
+    fn what_is_overwritten_hands_its_causes_on() {
+        let mut superseded = Superseded::default();
+        superseded.add(dot(1, 7));
+        let (mut mine, mut theirs) = (Causes::default(), Causes::default());
+        mine.add(dot(1, 7));
+        mine.add(dot(2, 3));
+        theirs.add(dot(1, 5));
+        theirs.add(dot(2, 2));
+        mine.inherit(&theirs, &superseded);
+        assert_eq!(mine.dots(), [dot(1, 5), dot(2, 3)]);
+    }
+
+    /// More causes than fit are not forgotten: nobody can tell but by a whole session.
+    #[test]
+    fn too_many_causes_are_many() {
+        let mut causes = Causes::default();
+        (0..=CAUSES_MAX as u128).for_each(|origin| causes.add(dot(origin, 1)));
+        assert!(causes.many && causes.dots().len() == CAUSES_MAX);
+    }
+}
