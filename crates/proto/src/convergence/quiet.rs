@@ -11,6 +11,7 @@ const FORECAST_LOW: u32 = 1;
 /// Rounds without news after which, with probability `p`, everything that was first told before
 /// them is everywhere. Whoever has heard nothing new for as many rounds as news takes to reach all
 /// either has heard what was told before, or is the one that the tail of the forecast leaves out.
+/// It holds for every member, the writer itself included; others hear it later and wait for longer.
 pub fn rounds_needed(rounds: Rounds, p: f64) -> u32 {
     rounds.quantile(p) + FORECAST_LOW
 }
@@ -65,12 +66,12 @@ mod tests {
     use crate::base::rng::Rng;
 
     /// Synchronous rounds of push from one node; a watcher claims convergence at its first `needed`
-    /// quiet rounds. Returns whether somebody did not know then.
-    fn claims_wrongly(rounds: Rounds, needed: u32, rng: &mut Rng) -> bool {
+    /// quiet rounds. Returns whether somebody did not know then. Hardest for the writer itself,
+    /// whose spell begins with the write.
+    fn claims_wrongly(rounds: Rounds, needed: u32, watcher: usize, rng: &mut Rng) -> bool {
         let n = rounds.nodes as usize;
         let mut knows = vec![false; n];
-        knows[rng.index(n)] = true;
-        let watcher = rng.index(n);
+        knows[0] = true;
         let mut quiet = 0;
         while quiet < needed {
             let told = knows.clone();
@@ -90,7 +91,8 @@ mod tests {
         knows.contains(&false)
     }
 
-    /// G3: over 2,400 runs no more wrong claims than stated, up to chance.
+    /// G3: over 4,800 runs no more wrong claims than stated, up to chance, and not by waiting for
+    /// much longer than it takes.
     #[test]
     fn claims_are_wrong_no_more_often_than_stated() {
         let mut rng = Rng::from_u64(4);
@@ -100,18 +102,21 @@ mod tests {
             let rounds = Rounds { nodes, fanout, loss, pushes: true, pulls: false };
             let needed = rounds_needed(rounds, p);
             let runs = 600;
-            let wrong = (0..runs).filter(|_| claims_wrongly(rounds, needed, &mut rng)).count();
-            let rate = wrong as f64 / runs as f64;
+            let mut rate = |needed, watcher| {
+                let wrong =
+                    (0..runs).filter(|_| claims_wrongly(rounds, needed, watcher, &mut rng)).count();
+                wrong as f64 / runs as f64
+            };
+            let (writer, other) = (rate(needed, 0), rate(needed, 7));
             let stated = 1.0 - p;
             let chance = 3.0 * (stated * p / runs as f64).sqrt();
             println!(
-                "{nodes} nodes, k {fanout}, loss {loss}: {needed} rounds, {rate:.3} wrong of {stated:.3}"
+                "{nodes} nodes, k {fanout}, loss {loss}: {needed} rounds, wrong {writer:.3} of {stated:.2} stated, others {other:.3}"
             );
-            assert!(rate <= stated + chance, "{rounds:?}: {rate} wrong, {stated} stated");
-            // And the rounds are not simply too many.
-            let hasty = needed.saturating_sub(3 * FORECAST_LOW + 1).max(1);
-            let wrong = (0..runs).filter(|_| claims_wrongly(rounds, hasty, &mut rng)).count();
-            assert!(wrong as f64 / runs as f64 > stated, "{rounds:?}: {hasty} rounds do as well");
+            assert!(writer <= stated + chance, "{rounds:?}: {writer} wrong, {stated} stated");
+            assert!(other <= writer + chance, "{rounds:?}: {other} wrong for others");
+            let hasty = rate(needed - 3, 0);
+            assert!(hasty > stated, "{rounds:?}: {hasty} wrong three rounds sooner");
         }
     }
 

@@ -204,15 +204,18 @@ impl fmt::Display for CommandError {
             CommandError::Full { what, max } => write!(f, "{what} are full: at most {max}"),
             CommandError::Left => f.write_str("this node has left the cluster"),
             CommandError::NotEnough(receipt) => receipt.fmt_short(f),
-            CommandError::NoReceipt { value } => write!(
-                f,
-                "receipt {value}: expected all, certified, quorum, a share such as 0.9 (at most 1.0), or a count of 1 to {MEMBERS_MAX}"
-            ),
-            CommandError::UnknownKey { keyspace } => {
-                write!(f, "keyspace {keyspace:?} has no such key")
-            }
+            CommandError::NoReceipt { value } => put_receipts(f, value),
+            CommandError::UnknownKey { keyspace } => write!(f, "no such key in {keyspace:?}"),
         }
     }
+}
+
+fn put_receipts(f: &mut fmt::Formatter<'_>, value: &str) -> fmt::Result {
+    write!(
+        f,
+        "receipt {value}: expected all, certified, quorum, a share such as 0.9 (at most 1.0), or a \
+         count of 1 to {MEMBERS_MAX}"
+    )
 }
 
 /// Names of missing members that one line shows.
