@@ -8,7 +8,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 const FILE_LINES_MAX: usize = 800;
 
 /// The layers of `proto`, lowest first: lower never names higher.
-const LAYERS: [&str; 10] = [
+const LAYERS: [&str; 11] = [
     "base",
     "wire",
     "membership",
@@ -17,6 +17,7 @@ const LAYERS: [&str; 10] = [
     "dissemination",
     "state",
     "anti_entropy",
+    "aggregation",
     "convergence",
     "node",
 ];
