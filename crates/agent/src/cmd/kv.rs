@@ -36,10 +36,10 @@ pub(crate) fn run(agent: &Client, command: Kv) -> Result<(), Failure> {
     let kept = Kept::of(&command)?;
     let session = kept.as_ref().map(|kept| kept.text.clone());
     let agent = &agent.in_session(session);
-    let done = carry_out(agent, command);
+    carry_out(agent, command)?;
     match (kept, agent.session()) {
-        (Some(kept), Some(text)) => done.and(kept.keep(&text)),
-        _ => done,
+        (Some(kept), Some(text)) => kept.keep(&text),
+        _ => Ok(()),
     }
 }
 
