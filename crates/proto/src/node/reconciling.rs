@@ -498,7 +498,8 @@ impl Node {
         self.stats.sketch_symbols += comparison.ladder.symbols_taken;
         // The parts of groups that did not come are superseded: the peer gave all that it has.
         self.release_groups(&comparison.groups, now, out);
-        let Some(theirs) = theirs else { return };
+        // A walk that found nothing says nothing of the vectors.
+        let Some(theirs) = theirs else { return self.ask_sums(peer, addr, false, out) };
         let ours = self.sums();
         if ours.rest == theirs.rest && !comparison.lost.is_empty() {
             self.stats.state_faults += 1;
