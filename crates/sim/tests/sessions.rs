@@ -192,3 +192,30 @@ fn a_newcomers_settings_do_not_change_what_is_declared() {
     let told = |(_, event): &(_, Event)| matches!(event, Event::Alarm(Alarm::PolicyConflict { stands, .. }) if *stands == causal);
     assert!(world.seen().events(late).iter().any(told));
 }
+
+/// Row N9: what the table of docs/consistency.md says of each operation in a split.
+#[test]
+fn in_a_split_each_operation_does_what_the_table_says() {
+    let mut world = joined(9, WorldConfig::default(), 4, &Config::local());
+    let causal = Policy { consistency: Consistency::Causal, ..Policy::default() };
+    declare(&mut world, 0, "feed", causal);
+    world.set(0, "k", "before");
+    settle(&mut world, SETTLED);
+    world.split_off([2, 3]);
+    for host in 0..4 {
+        let mut session = Session::new();
+        for keyspace in ["kv", "feed"] {
+            let writes = vec![(b"k".to_vec(), Some(host.to_string().into_bytes()))];
+            let command = Command::Write { keyspace: keyspace.to_owned(), writes };
+            let write = world.command(host, command);
+            written(&world, write, &mut session);
+        }
+        assert!(world.get(host, "k").is_some() && world.view(host).may_read("feed").is_ok());
+        let across = catch_up(&mut world, (host + 2) % 4, &session, SECOND);
+        let beside = catch_up(&mut world, host ^ 1, &session, SECOND);
+        world.run_for(SECOND * 2);
+        let stale = Some(CommandError::Stale { missing: session.dots().collect() });
+        assert_eq!(world.reply_to(across).cloned().and_then(Result::err), stale);
+        assert_eq!(world.reply_to(beside), Some(&Ok(Reply::Done)));
+    }
+}
