@@ -496,8 +496,8 @@ impl Node {
             Search::Symbols | Search::Filters(_) => self.stats.sessions_sketch += 1,
         }
         self.stats.sketch_symbols += comparison.ladder.symbols_taken;
-        // The parts of groups that did not come are superseded: the peer gave all that it has.
-        self.release_groups(&comparison.groups, now, out);
+        // Groups of which parts did not come wait: those are deletes or superseded, which the vectors
+        // that differ then will tell.
         // A walk that found nothing says nothing of the vectors.
         let Some(theirs) = theirs else { return self.ask_sums(peer, addr, false, out) };
         let ours = self.sums();
@@ -512,20 +512,6 @@ impl Node {
         } else if ours == theirs {
             self.sessions.synced = true;
         }
-    }
-
-    fn release_groups(
-        &mut self,
-        groups: &BTreeSet<(NodeId, u64)>,
-        now: Now,
-        out: &mut Outbox,
-    ) -> bool {
-        let mut won = Vec::new();
-        let released = self.store.join(&[], groups, &mut |slot| won.push(slot));
-        for slot in won {
-            self.entry_won(slot, Via::Session, now, out);
-        }
-        released
     }
 
     // What we answer.
@@ -644,9 +630,6 @@ impl Node {
             if let Taken::Replaced(slot) = self.take_entry(entry, print, &mut groups, now, out) {
                 sent.insert(slot);
             }
-        }
-        if exchange.last {
-            self.release_groups(&groups, now, out);
         }
         self.settle_live();
         let mut budget = CODED_ELEMENTS_MAX;
