@@ -170,6 +170,11 @@ pub struct Config {
     /// Forget failed and left members after this long.
     pub forget_after: Duration,
 
+    /// Deletes, and writers that are gone, are forgotten when all members know of them: asked for so
+    /// long after the first, and so often while there are any. A pass costs each member some hundred
+    /// bytes.
+    pub forget_every: Duration,
+
     /// Fingerprints on probes start reconciliation. Off: rumours alone have to do it.
     pub anti_entropy: bool,
     /// Rumours carry changes. Off: reconciliation alone has to do it.
@@ -204,6 +209,7 @@ impl Config {
             tick: Duration::from_millis(100),
             aggregate_interval: Duration::from_millis(100),
             forget_after: Duration::from_secs(3600),
+            forget_every: Duration::from_secs(20),
             ..Config::lan()
         }
     }
@@ -243,6 +249,7 @@ impl Config {
             seed_every: 10,
             recontacts: 3,
             forget_after: Duration::from_secs(72 * 3600),
+            forget_every: Duration::from_secs(60),
             anti_entropy: true,
             rumours: true,
             sessions_max: 2,
@@ -319,6 +326,7 @@ impl Config {
         count("seed_every", self.seed_every as usize, 1, 10_000)?;
         count("recontacts", self.recontacts, 0, 64)?;
         within("forget_after", self.forget_after, ms(100), secs(10 * 365 * 86_400))?;
+        within("forget_every", self.forget_every, ms(100), secs(86_400))?;
         count("sessions_max", self.sessions_max, 1, 64)?;
         within("scrub_cycle", self.scrub_cycle, ms(0), secs(365 * 86_400))?;
         within("event_window", self.event_window, ms(100), secs(86_400))?;

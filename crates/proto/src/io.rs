@@ -380,7 +380,8 @@ pub enum Event {
 pub struct Conflict {
     pub keyspace: Arc<str>,
     pub key: Arc<[u8]>,
-    pub kept: (Dot, Hlc),
+    /// The write that stands; `None`: it may have been a delete that is forgotten.
+    pub kept: Option<(Dot, Hlc)>,
     pub discarded: (Dot, Hlc),
     /// What was discarded, up to [`CONFLICT_VALUE_BYTES_MAX`](crate::limits::CONFLICT_VALUE_BYTES_MAX);
     /// `None`: it was a delete.
@@ -597,7 +598,9 @@ counters! {
     /// often a peer was asked for what a session had seen.
     session_served, session_waited, session_stale, session_asked,
     /// State.
-    writes, writes_refused, entries_applied, entries_held, entries_stale, entries_ended, conflicts_discarded, state_faults,
+    writes, writes_refused, forget_passes, forget_passes_given_up, forget_questions, deletes_forgotten,
+    writers_forgotten, state_learnt, entries_given_up, entries_unheard_of, entries_applied, entries_held,
+    entries_stale, entries_ended, conflicts_discarded, state_faults,
     clock_alarms, disk_failures,
     /// Aggregates: exchanges answered, and ones about more aggregates than allowed.
     aggregate_exchanges, aggregate_limit,

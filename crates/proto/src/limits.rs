@@ -104,6 +104,9 @@ pub const FLAG_REASON_BYTES_MAX: usize = 256;
 pub const FLAGS_MAX: usize = 10_000;
 /// Stages under way that this node would stop by itself. More: it leaves further ones to others.
 pub const STAGES_WATCHED_MAX: usize = 256;
+/// Writers that are gone and were forgotten, remembered so that nobody who was late brings them back.
+/// More: the oldest is forgotten as well; who is so late learns the whole state anew.
+pub const PRUNED_MAX: usize = 1024;
 /// Writes lost to concurrent ones that a node remembers to show. More: the oldest is forgotten.
 pub const CONFLICTS_MAX: usize = 1024;
 /// What is kept of the value of such a write. Longer: cut, with its length told.

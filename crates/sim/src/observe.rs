@@ -91,6 +91,10 @@ pub struct Observed {
     pub times_failed: BTreeMap<(usize, NodeId), u32>,
     /// Acknowledged writes by dot: the ground truth of rules 2 and 4.
     pub written: BTreeMap<Dot, Written>,
+    /// The newest delete of each key that any node showed: it may be forgotten since.
+    deletes: BTreeMap<(String, Vec<u8>), (Hlc, NodeId)>,
+    /// Writes that a node said it gave up.
+    pub discarded: BTreeSet<Dot>,
     spreads: BTreeMap<Topic, Spread>,
     pub(crate) pending: BTreeMap<CommandId, (usize, Command)>,
     events: BTreeMap<usize, Vec<(Time, Event)>>,
@@ -122,6 +126,12 @@ impl Observed {
         }
     }
 
+    /// Whether a delete of the key was seen anywhere that beats a write of this clock.
+    pub fn deleted_after(&self, place: (&str, &[u8]), clock: (Hlc, NodeId)) -> bool {
+        let place = (place.0.to_owned(), place.1.to_vec());
+        self.deletes.get(&place).is_some_and(|newest| *newest > clock)
+    }
+
     pub fn events(&self, host: usize) -> &[(Time, Event)] {
         assert!(!self.dropped.contains(&host), "events of host {host} overflowed the record");
         self.events.get(&host).map_or(&[], Vec::as_slice)
@@ -147,15 +157,23 @@ impl Observed {
                     self.reach(&Topic::User { name: event.name.clone() }, host, at);
                 }
             }
-            Event::Key { keyspace, key, .. } => {
+            Event::Key { keyspace, key, value, dot, stamp, .. } => {
                 self.counts.keys += 1;
+                if value.is_none() {
+                    let place = (keyspace.to_string(), key.to_vec());
+                    let newest = self.deletes.entry(place).or_default();
+                    *newest = (*stamp, dot.origin).max(*newest);
+                }
                 if !self.spreads.is_empty() {
                     self.reach(&Topic::key(keyspace, key), host, at);
                 }
             }
             // Its key was counted.
             Event::Flag { .. } => {}
-            Event::Conflict(_) => self.counts.conflicts += 1,
+            Event::Conflict(lost) => {
+                self.counts.conflicts += 1;
+                self.discarded.insert(lost.discarded.0);
+            }
             Event::Alarm(_) => self.counts.alarms += 1,
         }
     }

@@ -49,7 +49,7 @@ pub const SETTINGS: &[Setting] = settings! {
     datagram_bytes: usize, changes_bytes: usize, burst_packets: usize, aggregate_interval: Duration, seed_every: u32,
     recontacts: usize, forget_after: Duration, anti_entropy: bool, rumours: bool,
     sessions_max: usize, reconciliation: Reconciliation, scrub_cycle: Duration, event_window: Duration, events_per_origin: usize,
-    clock_bound: Duration,
+    clock_bound: Duration, forget_every: Duration,
 };
 
 pub fn find(name: &str) -> Option<&'static Setting> {

@@ -106,7 +106,7 @@ fn conflicts_are_kept_within_bounds() {
         kept.insert(host, world.view(host).conflicts().count());
         for lost in world.view(host).conflicts() {
             assert_eq!(lost.value.as_ref().map(|v| v.len()), Some(CONFLICT_VALUE_BYTES_MAX));
-            assert_eq!((lost.value_len, lost.kept.0.origin), (large.len(), world.id(1)));
+            assert_eq!((lost.value_len, lost.kept.unwrap().0.origin), (large.len(), world.id(1)));
         }
     }
     assert_eq!(kept.values().max(), Some(&CONFLICTS_MAX));

@@ -290,6 +290,12 @@ const ROWS: &[Row] = &[
         measure: clock_alarms,
     },
     Row {
+        setting: "forget_every",
+        low: |_| {},
+        high: |c| c.forget_every = secs(1),
+        measure: deletes_forgotten,
+    },
+    Row {
         setting: "durable",
         low: |c| c.durable = false,
         high: |c| c.durable = true,
@@ -552,6 +558,15 @@ fn clock_alarms(config: &Config) -> f64 {
     world.set(2, "k", "from the future");
     world.run_for(secs(5));
     total(&world, |w, h| w.node(h).stats().clock_alarms)
+}
+
+fn deletes_forgotten(config: &Config) -> f64 {
+    let mut world = converged(4, config);
+    world.set(1, "k", "v");
+    world.run_for(secs(1));
+    world.delete(2, "k");
+    world.run_for(secs(10));
+    total(&world, |w, h| w.node(h).stats().deletes_forgotten)
 }
 
 fn keys_after_all_crashed(config: &Config) -> f64 {

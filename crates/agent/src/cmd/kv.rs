@@ -151,7 +151,7 @@ struct Conflict {
     key: Option<String>,
     #[serde(rename = "KeyB64")]
     key_b64: Option<String>,
-    kept: Write,
+    kept: Option<Write>,
     discarded: Write,
     value: Option<String>,
 }
@@ -257,7 +257,7 @@ fn list_conflicts(agent: &Client, json: bool) -> Result<(), Failure> {
             shown(&key_bytes(lost.key, lost.key_b64)),
             value.map_or("(delete)".to_owned(), |value| shown(&value).chars().take(40).collect()),
             name(lost.discarded),
-            name(lost.kept),
+            lost.kept.map_or("(a forgotten delete)".to_owned(), name),
         ]
     };
     let rows: Vec<_> = conflicts.into_iter().map(row).collect();

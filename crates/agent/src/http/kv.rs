@@ -207,7 +207,7 @@ pub(super) fn conflict_record(lost: &tidings::Conflict) -> ConflictRecord<'_> {
         keyspace: &lost.keyspace,
         key: text,
         key_b64: text.is_none().then(|| BASE64_STANDARD.encode(&lost.key)),
-        kept: write(lost.kept),
+        kept: lost.kept.map(write),
         discarded: write(lost.discarded),
         value: lost.value.as_ref().map(|value| BASE64_STANDARD.encode(value)),
         value_bytes: lost.value_len,
@@ -221,7 +221,8 @@ pub(super) struct ConflictRecord<'a> {
     key: Option<&'a str>,
     #[serde(rename = "KeyB64", skip_serializing_if = "Option::is_none")]
     key_b64: Option<String>,
-    kept: WriteRecord,
+    /// `null`: it may have been a delete that is forgotten.
+    kept: Option<WriteRecord>,
     discarded: WriteRecord,
     /// What was given up, cut at 4,096 bytes; `null`: a delete.
     value: Option<String>,

@@ -221,6 +221,20 @@ impl VersionVector {
         self.origins.get(&origin).map_or(&[], |a| &a.beyond)
     }
 
+    /// The origin with this short form, and its contiguous prefix.
+    pub fn find_short(&self, short: u64) -> Option<(NodeId, u64)> {
+        let (&id, applied) = self.origins.range(NodeId::first_with_short(short)..).next()?;
+        (id.short() == short).then_some((id, applied.upto))
+    }
+
+    pub fn origins(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.origins.keys().copied()
+    }
+
+    pub fn remove(&mut self, origin: NodeId) {
+        self.origins.remove(&origin);
+    }
+
     pub fn has_holes(&self) -> bool {
         self.origins.values().any(Applied::has_holes)
     }

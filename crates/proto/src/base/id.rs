@@ -21,6 +21,11 @@ impl NodeId {
         (self.as_u128() >> 64) as u64
     }
 
+    /// The lowest identity with this short form.
+    pub const fn first_with_short(short: u64) -> NodeId {
+        NodeId::from_u128((short as u128) << 64)
+    }
+
     /// Reads 32 hexadecimal digits.
     pub fn parse(text: &str) -> Option<NodeId> {
         if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {

@@ -259,6 +259,14 @@ impl EventLog {
 
     /// A sender that the cluster has forgotten: what waits for its lost events waits no more. Its
     /// head stays, as others may still tell of events that were delivered here.
+    /// All know what it sent; it sends no more.
+    pub fn forget(&mut self, origin: NodeId) {
+        let expired = |o: &Origin| o.window.is_empty() && o.waiting.is_empty();
+        if self.origins.get(&origin).is_some_and(expired) {
+            self.origins.remove(&origin);
+        }
+    }
+
     pub fn abandon(&mut self, origin: NodeId) {
         if let Some(gone) = self.origins.get_mut(&origin) {
             self.waiting -= gone.waiting.len();

@@ -93,6 +93,7 @@ impl Node {
         self.receipts.delays.members.add(self.way_here(via, None, now));
         if record.standing.is_live() {
             self.stats.joins += 1;
+            self.store.remember_writer(self.table.id(slot));
             self.member_event(MemberChange::Join, slot, out);
             self.remember_on_disk(slot, true);
             self.contest_name(slot, now, out);
@@ -206,6 +207,7 @@ impl Node {
             self.stages_doubted(slot, now.mono);
         }
         if change == Some(MemberChange::Join) {
+            self.store.remember_writer(self.table.id(slot));
             self.look_again(now.mono);
         }
         if was_live && !is_live {

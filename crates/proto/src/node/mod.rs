@@ -13,6 +13,7 @@
 //! | `members` | records applied to the table, names, leaving, forgetting |
 //! | `joining` | exchanges with seeds and remembered members |
 //! | `writes` | commands on state, durability, entries and events off the wire |
+//! | `forgetting` | deletes and gone writers forgotten by agreement |
 //! | `sessions` | fingerprints compared, reconciliation |
 //! | `readers` | users' sessions: waiting for what they have seen |
 //! | `policies` | what keyspaces are declared to be |
@@ -25,6 +26,7 @@
 mod aggregates;
 mod detector;
 mod flags;
+mod forgetting;
 mod joining;
 mod members;
 mod packets;
@@ -78,6 +80,7 @@ pub use view::{Contact, EntryView, Evidence, FlagView, Holding, Level, View};
 use aggregates::Aggregates;
 use detector::Pulse;
 use flags::Flags;
+use forgetting::Forgetting;
 use joining::Joins;
 use readers::Readers;
 use receipts::Receipts;
@@ -155,6 +158,7 @@ pub struct Node {
     flags: Flags,
     aggregates: Aggregates,
     writes: Writes,
+    forgetting: Forgetting,
     /// Writes given up of late, oldest first.
     conflicts: VecDeque<Arc<Conflict>>,
     readers: Readers,
@@ -244,6 +248,7 @@ impl Node {
             flags: Flags::new(),
             aggregates: Aggregates::new(&seed),
             writes: Writes::new(reserved, &store, identity.id),
+            forgetting: Forgetting::new(disk.epochs, &seed),
             conflicts: VecDeque::new(),
             readers: Readers::default(),
             members_mismatch: Mismatch::default(),
@@ -441,11 +446,13 @@ impl Node {
         self.run_readers(now.mono, out);
         self.run_aggregates(now, out);
         self.run_scrub(now, out);
+        self.run_forgetting(now, out);
         self.retry_disk(now, out);
         if self.housekeeping <= now.mono {
             self.housekeeping = now.mono + housekeeping_interval(&self.config);
             self.events.expire(now.mono);
             self.forget_departed(now.mono, out);
+            self.look_for_gone();
         }
         if self.rounds.is_due(now.mono) {
             self.spread(now, out);
@@ -476,6 +483,7 @@ impl Node {
                     .min(self.aggregates.next_deadline())
                     .min(self.writes.retry_at)
                     .min(self.store.next_ending())
+                    .min(self.forgetting.next_deadline())
                     .min(self.housekeeping)
             }
         }

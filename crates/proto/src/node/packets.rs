@@ -24,6 +24,7 @@ use crate::membership::record::{Accusers, Record, Standing, put_record};
 use crate::membership::table::{ME, Slot, Table};
 use crate::peers;
 use crate::state::entry::{Advert, Entry};
+use crate::state::forgetting::{Consent, Question};
 use crate::state::store::Store;
 use crate::wire::codec::DecodeError;
 use crate::wire::frame::{Frames, kind};
@@ -164,6 +165,12 @@ impl Node {
                 self.exchange_answered(&Exchange::decode(body)?, sender, now.mono);
             }
             kind::HEARTBEATS => self.heartbeats(body, sender, now, out)?,
+            kind::FORGET_ASK => {
+                self.forget_asked(Question::decode(body)?, sender, from, now, out);
+            }
+            kind::FORGET_ANSWER => {
+                self.forget_answered(Consent::decode(body)?, sender, from, now, out);
+            }
             kind::NAME_CLAIM => self.name_claimed(Record::decode(body)?, now, out),
             _ => self.news(kind, body, Via::Rumour(sender), from, now, out)?,
         }

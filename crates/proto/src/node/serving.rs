@@ -58,7 +58,12 @@ impl Node {
         self.heard_from(sender, now, out);
         // The response is built apart: serving it may produce other packets.
         let mut response = out.bytes.split_off(start);
-        match self.serve(sender, from, body, &mut response, now, out) {
+        let served = match self.may_give_state(sender, from, body, &mut response, out) {
+            Ok(true) => self.serve(sender, from, body, &mut response, now, out),
+            Ok(false) => Ok(Spent::Digest),
+            Err(error) => Err(error),
+        };
+        match served {
             Ok(spent) => {
                 let start = out.bytes.len();
                 out.bytes.extend_from_slice(&response);
@@ -130,6 +135,7 @@ impl Node {
                     Some(entry) => given.push(entry),
                     None => self.stats.entry_checksum += 1,
                 },
+                kind::EPOCH => {} // read before
                 kind::FETCH => self.put_fetched(&Advert::decode(body)?, response, now.mono),
                 _ => self.stats.frame_unknown += 1,
             }

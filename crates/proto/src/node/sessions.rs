@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::forgetting::Learnt;
 use super::packets::{Spent, Via};
 use super::reconciling::Comparison;
 use super::scrub::Scrub;
@@ -69,6 +70,8 @@ pub(super) enum Ask {
         sketch: bool,
     },
     Exchange(Box<Comparison>),
+    /// The whole state, by one that was away.
+    Learn(Learnt),
     Fetch {
         dot: Dot,
         /// How the announcement came.
@@ -369,6 +372,9 @@ impl Node {
             out.bytes.truncate(start);
             return None;
         }
+        if asked.ask.is_about_state() {
+            self.put_epoch(&mut out.bytes);
+        }
         packet::seal(&mut out.bytes, start, &self.key);
         self.next_request += 1;
         let id = RequestId(self.next_request);
@@ -424,6 +430,11 @@ impl Node {
             return self.unanswered(id, asked, RequestError::Broken, now, out);
         }
         self.heard_from(sender, now, out);
+        let mut asked = asked;
+        let body = match self.may_take_state(&mut asked.ask, sender, asked.addr, body, out) {
+            Ok(Some(body)) => body,
+            _ => return self.unanswered(id, asked, RequestError::Broken, now, out),
+        };
         if self.answered(id, asked, sender, body, now, out).is_err() {
             self.stats.drop_malformed += 1;
         }
@@ -447,6 +458,7 @@ impl Node {
                 self.sessions.fetching.remove(&dot);
             }
             Ask::Compare { .. } | Ask::Exchange(_) => self.sessions.comparing = None,
+            Ask::Learn(_) => self.forgetting.learning_ended(),
             Ask::Members { .. } | Ask::Push | Ask::Vectors | Ask::Delta(_) | Ask::Mend { .. } => {}
         }
     }
@@ -478,6 +490,7 @@ impl Node {
             }
             Ask::Push => self.push_answered(body, now, out),
             Ask::Vectors => self.vectors_answered(peer, asked.addr, body, now),
+            Ask::Learn(learnt) => self.learn_answered(peer, asked.addr, learnt, body, now, out),
             Ask::Delta(pages) => self.delta_answered(peer, asked.addr, pages, body, now, out),
             Ask::Compare { sketch } => {
                 self.compare_answered(peer, asked.addr, sketch, body, now, out)
@@ -694,7 +707,7 @@ impl Node {
     }
 
     /// The head of the peer's order is reached without a hole: what it covers, we cover.
-    fn close_delta(
+    pub(super) fn close_delta(
         &mut self,
         peer: NodeId,
         at: (u64, u64),
@@ -730,6 +743,7 @@ impl Node {
         }
         self.sessions.cursors.insert(peer, at);
         self.sessions.synced = true;
+        self.forget_unlisted(&vectors.entries);
     }
 
     /// Equal vectors with unequal fingerprints are a fault: report it and compare in full, once.
@@ -793,6 +807,7 @@ impl Ask {
             Ask::Members { .. }
             | Ask::Vectors
             | Ask::Delta(_)
+            | Ask::Learn(_)
             | Ask::Fetch { .. }
             | Ask::Mend { .. } => Spent::Digest,
         }
@@ -804,8 +819,15 @@ impl Ask {
             Ask::Members { .. }
                 | Ask::Vectors
                 | Ask::Delta(_)
+                | Ask::Learn(_)
                 | Ask::Compare { .. }
                 | Ask::Exchange(_)
         )
+    }
+
+    /// Its answer holds entries, which are taken from who has forgotten no more than we have. To learn
+    /// is free of that.
+    fn is_about_state(&self) -> bool {
+        matches!(self, Ask::Vectors | Ask::Delta(_) | Ask::Compare { .. } | Ask::Exchange(_))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::writes::user_event;
-use super::{Node, Phase, joining, sessions};
+use super::{Node, Phase, forgetting, joining, sessions};
 use crate::aggregation::tally::Outcome;
 use crate::base::clocks::{Dot, Hlc};
 use crate::base::id::NodeId;
@@ -292,6 +292,16 @@ impl<'a> View<'a> {
         self.node.store.keyspaces().cloned().collect()
     }
 
+    /// Deletes that are not forgotten yet.
+    pub fn tombstones(&self) -> usize {
+        self.node.store.tombstones()
+    }
+
+    /// Names of members that deletes wait for before they can be forgotten: failed, and not retired.
+    pub fn waited_for(&self) -> Vec<String> {
+        self.node.waited_for()
+    }
+
     /// Writes that this node gave up for concurrent ones, oldest first; the last
     /// [`CONFLICTS_MAX`](limits::CONFLICTS_MAX).
     pub fn conflicts(&self) -> impl Iterator<Item = Arc<Conflict>> + 'a {
@@ -414,6 +424,8 @@ impl<'a> View<'a> {
             ("entries", node.store.counts().1, limits::ENTRIES_MAX),
             ("keyspaces", node.store.keyspaces().count(), limits::KEYSPACES_MAX),
             ("writers", node.store.vector().len(), limits::VECTOR_ORIGINS_MAX),
+            ("passes noted", node.forgetting.noted(), forgetting::NOTED_MAX),
+            ("writers forgotten", node.store.forgotten_writers(), limits::PRUNED_MAX),
             ("conflicts", node.conflicts.len(), limits::CONFLICTS_MAX),
             ("staged entries", node.store.staged(), STAGED_MAX),
             ("writes under way", node.writes.under_way(), limits::PENDING_WRITES_MAX),

@@ -16,7 +16,7 @@ use crate::base::time::{Now, Time};
 use crate::dissemination::events::{Received, StoredEvent};
 use crate::dissemination::queue::Topic;
 use crate::flow::DISK_RETRY;
-use crate::io::{Alarm, CommandError, CommandId, Event, Outbox, Reply, UserEvent};
+use crate::io::{Alarm, CommandError, CommandId, Conflict, Event, Outbox, Reply, UserEvent};
 use crate::limits::{
     CONFLICTS_MAX, ENTRIES_MAX, EVENT_NAME_BYTES_MAX, EVENT_PAYLOAD_BYTES_MAX, EVENTS_KEPT_MAX,
     KEY_BYTES_MAX, KEYSPACE_BYTES_MAX, KEYSPACES_MAX, LIFETIME_MS_MAX, PENDING_WRITES_MAX,
@@ -38,6 +38,8 @@ const ENDINGS_MAX: usize = 256;
 #[derive(Debug)]
 pub(super) struct Writes {
     pub persist_seq: u64,
+    /// All up to this transaction is on disk.
+    pub durable_upto: u64,
     /// Numbers below these are reserved on disk; `asked` also counts what is on its way.
     pub durable: Reserved,
     pub asked: Reserved,
@@ -80,6 +82,7 @@ impl Writes {
     pub(super) fn new(reserved: Reserved, store: &Store, me: NodeId) -> Writes {
         Writes {
             persist_seq: 0,
+            durable_upto: 0,
             durable: reserved,
             asked: reserved,
             reservations: VecDeque::new(),
@@ -413,6 +416,12 @@ impl Node {
             self.emit_event(Event::Alarm(alarm), out);
             return false;
         }
+        let rumoured = matches!(via, Via::Rumour(_));
+        if rumoured && self.may_be_forgotten_already(&entry) {
+            // Only who compares states with it can tell.
+            self.stats.entries_unheard_of += 1;
+            return false;
+        }
         if !self.clock.observe(now.wall_ms, entry.stamp) {
             self.stats.clock_alarms += 1;
             let by = Duration::from_millis(entry.stamp.wall_ms().saturating_sub(now.wall_ms));
@@ -435,6 +444,21 @@ impl Node {
             self.entry_won(slot, via, now, out);
         }
         applied != Applied::Full
+    }
+
+    /// Whether the entry may be an old copy of what was deleted and forgotten: its writer is unknown, or
+    /// it is a new key here and no later than the deletes that were forgotten.
+    fn may_be_forgotten_already(&self, entry: &Entry) -> bool {
+        let epochs = &self.forgetting.epochs;
+        let (origin, vector) = (entry.dot.origin, self.store.vector());
+        let unheard_of =
+            || !vector.knows(origin) && origin != self.id && self.table.find(origin).is_none();
+        let old_and_new = || {
+            entry.stamp <= epochs.floor
+                && !vector.covers(entry.dot)
+                && self.store.slot(&entry.keyspace, &entry.key).is_none()
+        };
+        epochs.head() != 0 && (unheard_of() || old_and_new())
     }
 
     pub(super) fn entry_won(&mut self, slot: EntrySlot, via: Via, now: Now, out: &mut Outbox) {
@@ -467,15 +491,19 @@ impl Node {
     /// Each write that was given up is counted, told and kept for a while.
     pub(super) fn tell_conflicts(&mut self, out: &mut Outbox) {
         for conflict in self.store.take_discarded() {
-            self.stats.conflicts_discarded += 1;
-            let conflict = Arc::new(conflict);
-            if self.conflicts.len() == CONFLICTS_MAX {
-                self.conflicts.pop_front();
-            }
-            self.conflicts.push_back(Arc::clone(&conflict));
-            self.declared_apart(&conflict, out);
-            self.emit_event(Event::Conflict(conflict), out);
+            self.tell_conflict(conflict, out);
         }
+    }
+
+    pub(super) fn tell_conflict(&mut self, conflict: Conflict, out: &mut Outbox) {
+        self.stats.conflicts_discarded += 1;
+        let conflict = Arc::new(conflict);
+        if self.conflicts.len() == CONFLICTS_MAX {
+            self.conflicts.pop_front();
+        }
+        self.conflicts.push_back(Arc::clone(&conflict));
+        self.declared_apart(&conflict, out);
+        self.emit_event(Event::Conflict(conflict), out);
     }
 
     /// Entries whose time is over; the rest in the next call, which is due at once.
@@ -559,6 +587,7 @@ impl Node {
     // The disk.
 
     pub(super) fn persisted(&mut self, upto: u64, now: Now, out: &mut Outbox) {
+        self.writes.durable_upto = self.writes.durable_upto.max(upto);
         while let Some(&(seq, reserved)) = self.writes.reservations.front() {
             if seq > upto {
                 break;
@@ -644,7 +673,7 @@ impl Node {
     }
 
     fn all_of_memory(&mut self, now: Now, changes: &mut Vec<Change>) {
-        for key in &self.writes.doubtful {
+        for key in self.store.take_removed().iter().chain(&self.writes.doubtful) {
             changes.push((key.clone(), None)); // re-set below where memory has the key
         }
         changes.extend(
@@ -682,7 +711,13 @@ impl Node {
         let (entries, origins) = self.store.take_dirty();
         let mut changes: Vec<Change> =
             std::mem::take(&mut self.writes.member_changes).into_iter().collect();
-        let on_disk = entries.iter().map(|&slot| &self.store.kept(slot).entry);
+        for place in self.store.take_removed() {
+            let mut pending = self.writes.pending.iter().flat_map(|p| &p.entries);
+            if !pending.any(|own| disk::entry_place(own) == place) {
+                changes.push((place, None));
+            }
+        }
+        let on_disk = entries.iter().filter_map(|&slot| Some(&self.store.get(slot)?.entry));
         let changed = on_disk.filter(|entry| !self.overtaken(entry));
         changes.extend(changed.map(|entry| disk::entry_change(entry, &self.key, now)));
         for origin in origins {

@@ -11,6 +11,7 @@ use crate::base::id::NodeId;
 use crate::base::time::Now;
 use crate::membership::facts::Facts;
 use crate::state::entry::Entry;
+use crate::state::epochs::Epochs;
 use crate::state::store::Store;
 use crate::wire::codec::{Decoded, Reader, below_max, put_id, put_u32, put_u64, put_varint};
 
@@ -18,6 +19,7 @@ const RESERVED: u8 = b'I';
 const ENTRY: u8 = b'E';
 const ORIGIN: u8 = b'V';
 const MEMBER: u8 = b'M';
+const EPOCHS: u8 = b'F';
 
 /// Numbers below these may have been used in an earlier life of the process: a start begins above
 /// them (rule 7).
@@ -60,13 +62,20 @@ pub fn origin_change(vector: &VersionVector, origin: NodeId) -> Change {
 pub fn own_origin_change(vector: &VersionVector, me: NodeId, upto: u64) -> Change {
     let mut at = vec![ORIGIN];
     put_id(&mut at, me);
-    (at, Some(encode_applied(vector, me, upto)))
+    (at, (upto > 0 || vector.knows(me)).then(|| encode_applied(vector, me, upto)))
 }
 
 pub fn member_change(facts: &Facts, known: bool) -> Change {
     let mut at = vec![MEMBER];
     put_id(&mut at, facts.id);
     (at, known.then(|| checked(facts.bytes.to_vec())))
+}
+
+/// What was forgotten while this node took part.
+pub fn epochs_change(epochs: &Epochs) -> Change {
+    let mut value = Vec::new();
+    epochs.put_body(&mut value);
+    (vec![EPOCHS], Some(checked(value)))
 }
 
 fn encode_applied(vector: &VersionVector, origin: NodeId, upto: u64) -> Vec<u8> {
@@ -97,6 +106,7 @@ fn unchecked(value: &[u8]) -> Option<&[u8]> {
 pub struct Recovered {
     pub reserved: Option<Reserved>,
     pub members: Vec<Facts>,
+    pub epochs: Epochs,
     /// Pairs that could not be read: kept on disk, reported.
     pub unreadable: usize,
 }
@@ -148,6 +158,7 @@ fn read_pair(
             }
             store.restore_origin(origin, upto, &beyond);
         }
+        EPOCHS => into.epochs = Epochs::decode(value).ok()?,
         MEMBER => into.members.push(Facts::decode(value).ok()?),
         _ => return None,
     }

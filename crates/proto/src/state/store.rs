@@ -2,19 +2,21 @@
 //! order that sessions walk, and what has to go to the disk with it.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
 use super::causal::Causal;
+use super::disk;
 use super::entry::{Entry, Range, Superseded};
 use crate::base::clocks::{Dot, VersionVector};
+use crate::base::context::ShortDot;
 use crate::base::hash::{Fingerprint, HashKey, domain};
 use crate::base::id::NodeId;
 use crate::base::time::Time;
 use crate::io::Conflict;
 use crate::limits::{
-    CONFLICT_VALUE_BYTES_MAX, ENTRIES_MAX, KEYSPACES_MAX, VECTOR_ORIGINS_MAX,
+    CONFLICT_VALUE_BYTES_MAX, ENTRIES_MAX, KEYSPACES_MAX, PRUNED_MAX, VECTOR_ORIGINS_MAX,
     WRITES_PER_COMMAND_MAX,
 };
 
@@ -76,6 +78,15 @@ pub struct Store {
     live: usize,
     /// Concurrent writes that last-writer-wins has discarded here, both ways, and not told yet.
     discarded: Vec<Conflict>,
+    /// Deletes and cleared values.
+    pub(super) dead: BTreeSet<EntrySlot>,
+    /// Entries by the origin of their last write.
+    pub(super) by_origin: BTreeMap<NodeId, u32>,
+    /// Writers that were forgotten of late: who has not forgotten them yet does not bring them back.
+    pub(super) pruned: BTreeMap<NodeId, u64>,
+    pruned_order: VecDeque<NodeId>,
+    /// Places on disk of what was forgotten.
+    removed: Vec<Vec<u8>>,
     /// The last write of each origin that was discarded here, or that a successor stopped naming:
     /// others may not know that it is over.
     pub(super) losers: BTreeMap<NodeId, u64>,
@@ -111,6 +122,11 @@ impl Store {
             live: 0,
             discarded: Vec::new(),
             losers: BTreeMap::new(),
+            dead: BTreeSet::new(),
+            by_origin: BTreeMap::new(),
+            pruned: BTreeMap::new(),
+            pruned_order: VecDeque::new(),
+            removed: Vec::new(),
             entry_print: Fingerprint::default(),
             vector_print: Fingerprint::default(),
             staged: BTreeMap::new(),
@@ -132,9 +148,12 @@ impl Store {
         force: bool,
         won: &mut dyn FnMut(EntrySlot),
     ) -> Applied {
-        let ordered = match force {
+        // What ends by itself may be over here and not yet there.
+        let ending = entry.ends().is_some() && self.slot(&entry.keyspace, &entry.key).is_none();
+        let ordered = match force && !ending {
             true => Ok(entry),
             false if self.is_stale(&entry) => Err(Applied::Stale),
+            false if force => Ok(entry),
             false => self.in_order(entry),
         };
         match ordered {
@@ -149,6 +168,14 @@ impl Store {
 
     pub(super) fn is_stale(&self, entry: &Entry) -> bool {
         match &entry.merged {
+            // The key was cleared and forgotten since.
+            Some(merged) if self.slot(&entry.keyspace, &entry.key).is_none() => {
+                let known = |write: ShortDot| {
+                    let found = self.vector.find_short(write.writer);
+                    found.is_some_and(|(_, upto)| upto >= write.seq)
+                };
+                !merged.is_empty() && merged.context().dots().all(known)
+            }
             // Others' writes may be in there beside the one that names it.
             Some(_) => self
                 .find(&entry.keyspace, &entry.key)
@@ -271,6 +298,9 @@ impl Store {
     }
 
     fn lost(&mut self, dot: Dot) {
+        if self.losers.len() >= VECTOR_ORIGINS_MAX && !self.losers.contains_key(&dot.origin) {
+            return;
+        }
         let last = self.losers.entry(dot.origin).or_default();
         *last = dot.seq.max(*last);
     }
@@ -306,7 +336,9 @@ impl Store {
             }
         }
         for &(origin, upto) in prefixes {
-            if self.vector.len() >= VECTOR_ORIGINS_MAX && !self.vector.knows(origin) {
+            if self.vector.len() >= VECTOR_ORIGINS_MAX && !self.vector.knows(origin)
+                || self.is_pruned(origin, upto)
+            {
                 continue;
             }
             let before = self.vector.upto(origin);
@@ -364,7 +396,8 @@ impl Store {
     }
 
     pub fn is_dirty(&self) -> bool {
-        !self.dirty_entries.is_empty() || !self.dirty_origins.is_empty()
+        let dirty = !self.dirty_entries.is_empty() || !self.dirty_origins.is_empty();
+        dirty || !self.removed.is_empty()
     }
 
     // Readings.
@@ -556,21 +589,31 @@ impl Store {
     /// Counts the entry's dot, and those that it superseded, as applied.
     fn cover(&mut self, entry: &Entry) {
         self.causal.applied(entry);
-        let before = self.vector.upto(entry.dot.origin);
-        self.vector.add(entry.dot);
-        self.vector_moved(entry.dot.origin, before);
+        self.cover_dot(entry.dot);
         self.cover_superseded(&entry.superseded);
+    }
+
+    pub(super) fn cover_dot(&mut self, dot: Dot) {
+        let before = self.vector.upto(dot.origin);
+        self.vector.add(dot);
+        self.vector_moved(dot.origin, before);
     }
 
     fn cover_superseded(&mut self, superseded: &Superseded) {
         for (origin, from, to) in superseded.ranges() {
-            if self.vector.len() >= VECTOR_ORIGINS_MAX && !self.vector.knows(origin) {
+            if self.vector.len() >= VECTOR_ORIGINS_MAX && !self.vector.knows(origin)
+                || self.is_pruned(origin, to)
+            {
                 continue;
             }
             let before = self.vector.upto(origin);
             self.vector.add_range(origin, from, to);
             self.vector_moved(origin, before);
         }
+    }
+
+    fn is_pruned(&self, origin: NodeId, upto: u64) -> bool {
+        self.pruned.get(&origin).is_some_and(|&known| upto <= known)
     }
 
     fn vector_moved(&mut self, origin: NodeId, before: u64) {
@@ -588,7 +631,9 @@ impl Store {
         if before > 0 {
             self.vector_print -= print(before);
         }
-        self.vector_print += print(after);
+        if after > 0 {
+            self.vector_print += print(after);
+        }
     }
 
     fn insert(&mut self, entry: Entry) -> EntrySlot {
@@ -627,6 +672,10 @@ impl Store {
     pub(super) fn count_in(&mut self, slot: EntrySlot, entry: &Entry) -> u128 {
         let print = entry.print(&self.key);
         self.live += usize::from(entry.is_live());
+        if !entry.is_live() {
+            self.dead.insert(slot);
+        }
+        *self.by_origin.entry(entry.dot.origin).or_default() += 1;
         if entry.is_printed() {
             self.entry_print += print;
             self.live_changes.push(LiveChange { print, slot, live: true });
@@ -640,12 +689,59 @@ impl Store {
     pub(super) fn count_out(&mut self, slot: EntrySlot, kept: &Kept) {
         let Kept { entry, print, .. } = kept;
         self.live -= usize::from(entry.is_live());
+        self.dead.remove(&slot);
+        let held = self.by_origin.get_mut(&entry.dot.origin).expect("counted in");
+        *held -= 1;
+        if *held == 0 {
+            self.by_origin.remove(&entry.dot.origin);
+        }
         if entry.is_printed() {
             self.entry_print -= *print;
             self.live_changes.push(LiveChange { print: *print, slot, live: false });
         }
         if let Some(ends) = entry.ends() {
             self.endings.remove(&(ends, slot));
+        }
+    }
+
+    /// Forgets a key. The vector goes on to cover its writes.
+    pub(super) fn remove(&mut self, slot: EntrySlot) -> Entry {
+        let kept = self.entries[slot as usize].take().expect("in use");
+        self.count_out(slot, &kept);
+        self.by_order.remove(&kept.applied);
+        let entry = kept.entry;
+        let keys = self.keyspaces.get_mut(&entry.keyspace).expect("it holds the key");
+        keys.remove(&entry.key);
+        if keys.is_empty() {
+            self.keyspaces.remove(&entry.keyspace);
+        }
+        self.vacant.push(slot);
+        if self.track_dirty {
+            self.removed.push(disk::entry_place(&entry));
+        }
+        entry
+    }
+
+    /// Places on disk of what was forgotten since the last call.
+    pub fn take_removed(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.removed)
+    }
+
+    /// Nothing is known of this origin any more.
+    pub(super) fn uncover(&mut self, origin: NodeId) {
+        let before = self.vector.upto(origin);
+        self.vector.remove(origin);
+        self.losers.remove(&origin);
+        self.vector_moved(origin, before);
+    }
+
+    pub(super) fn remember_pruned(&mut self, origin: NodeId, upto: u64) {
+        if self.pruned.insert(origin, upto).is_none() {
+            self.pruned_order.push_back(origin);
+        }
+        if self.pruned_order.len() > PRUNED_MAX {
+            let oldest = self.pruned_order.pop_front();
+            oldest.map(|origin| self.pruned.remove(&origin));
         }
     }
 
@@ -676,11 +772,16 @@ fn lost_by_kind(standing: &Entry, entry: &Entry) -> Option<Conflict> {
 }
 
 fn conflict(kept: &Entry, discarded: &Entry) -> Conflict {
+    Conflict { kept: Some((kept.dot, kept.stamp)), ..given_up(discarded) }
+}
+
+/// The loss of a write without another one that stands for it.
+pub fn given_up(discarded: &Entry) -> Conflict {
     let value = discarded.value.as_ref().filter(|_| discarded.is_live());
     Conflict {
         keyspace: discarded.keyspace.clone(),
         key: discarded.key.clone(),
-        kept: (kept.dot, kept.stamp),
+        kept: None,
         discarded: (discarded.dot, discarded.stamp),
         value: value.map(|v| v[..v.len().min(CONFLICT_VALUE_BYTES_MAX)].into()),
         value_len: value.map_or(0, |v| v.len()),

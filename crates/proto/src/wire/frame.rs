@@ -26,6 +26,11 @@ pub mod kind {
     pub const ANSWER: u8 = 29;
     /// Says how the next frame came here.
     pub const TRAIL: u8 = 30;
+    // What all know of can be forgotten.
+    pub const FORGET_ASK: u8 = 58;
+    pub const FORGET_ANSWER: u8 = 59;
+    pub const EPOCH: u8 = 60;
+    pub const EPOCHS: u8 = 61;
     // Requests and their responses, on streams.
     pub const JOIN: u8 = 32;
     pub const JOIN_REFUSED: u8 = 33;

@@ -64,7 +64,8 @@ impl Holders {
 
     pub(super) fn hold(&self, world: &World) -> Result<(), String> {
         for (dot, written) in &world.seen().written {
-            if self.held.get(dot).is_none_or(BTreeMap::is_empty) {
+            let told = world.seen().discarded.contains(dot);
+            if told || self.held.get(dot).is_none_or(BTreeMap::is_empty) {
                 continue;
             }
             let cluster = world.cluster(written.host);
@@ -72,7 +73,12 @@ impl Holders {
                 let entry = world.view(host).entry(&written.keyspace, &written.key);
                 let holds = match &entry {
                     Some(e) => (e.stamp, e.dot.origin) >= (written.stamp, dot.origin),
-                    None => written.value.is_none(),
+                    // A delete may be forgotten.
+                    None => {
+                        let place = (written.keyspace.as_str(), written.key.as_slice());
+                        let clock = (written.stamp, dot.origin);
+                        written.value.is_none() || world.seen().deleted_after(place, clock)
+                    }
                 };
                 if !holds {
                     return Err(format!(

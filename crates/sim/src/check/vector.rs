@@ -4,27 +4,25 @@
 use std::collections::BTreeMap;
 
 use tidings_proto::NodeId;
-use tidings_proto::base::clocks::{Dot, Hlc};
 
-use crate::observe::Written;
 use crate::world::World;
 
 /// Checks every running node against the ground truth of all acknowledged writes.
 pub fn vectors_hold(world: &World) -> Result<(), String> {
-    // Writes of one key beat each other: only the newest can be held against a node that covers
-    // several, and a delete may be shown as nothing.
-    let deletes = newest_deletes(world);
     for host in world.up() {
         let view = world.view(host);
         let vector: BTreeMap<NodeId, u64> = view.vector().into_iter().collect();
         for (dot, written) in &world.seen().written {
-            if vector.get(&dot.origin).is_none_or(|&upto| upto < dot.seq) {
+            let told = world.seen().discarded.contains(dot);
+            if told || vector.get(&dot.origin).is_none_or(|&upto| upto < dot.seq) {
                 continue;
             }
             let place = (written.keyspace.as_str(), written.key.as_slice());
             match view.entry(place.0, place.1) {
                 Some(entry) if (entry.stamp, entry.dot.origin) >= (written.stamp, dot.origin) => {}
-                None if deletes.get(&place).is_some_and(|d| *d >= (written.stamp, dot.origin)) => {}
+                // A delete may be forgotten.
+                None if written.value.is_none() => {}
+                None if world.seen().deleted_after(place, (written.stamp, dot.origin)) => {}
                 found => {
                     return Err(format!(
                         "rule 4: {} covers {dot:?} of key {} but holds {:?}",
@@ -37,19 +35,6 @@ pub fn vectors_hold(world: &World) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// The clock of the newest acknowledged delete of each key.
-fn newest_deletes(world: &World) -> BTreeMap<(&str, &[u8]), (Hlc, NodeId)> {
-    let mut newest = BTreeMap::new();
-    let is_delete = |(_, w): &(&Dot, &Written)| w.value.is_none();
-    for (dot, written) in world.seen().written.iter().filter(is_delete) {
-        let clock = (written.stamp, dot.origin);
-        let place = (written.keyspace.as_str(), written.key.as_slice());
-        let last = newest.entry(place).or_insert(clock);
-        *last = clock.max(*last);
-    }
-    newest
 }
 
 #[cfg(test)]

@@ -70,6 +70,7 @@ pub(super) fn draw(name: &str, rng: &mut Rng, so_far: &Config) -> String {
         "event_window" => ms(scaled(rng, 1000, 300_000)),
         "events_per_origin" => whole(rng, 1, 32).to_string(),
         "clock_bound" => ms(scaled(rng, 1, 600_000)),
+        "forget_every" => ms(scaled(rng, 100, 60_000)),
         other => panic!("{other} is a setting that nobody draws"),
     }
 }
