@@ -240,3 +240,16 @@ fn live(world: &World) -> BTreeMap<String, Vec<u8>> {
     let text = |key: &[u8]| String::from_utf8_lossy(key).into_owned();
     entries.map(|e| (text(&e.key), e.value.expect("live").to_vec())).collect()
 }
+
+/// A key whose time is over is forgotten like one that was deleted.
+#[test]
+fn ended_keys_are_forgotten() {
+    let mut world = joined(4, WorldConfig::default(), 5, &quick());
+    for i in 0..20 {
+        world.set_for(i % 5, &format!("k{i}"), "v", secs(1));
+    }
+    world.run_for(secs(12));
+    assert_eq!(tombstones(&world), vec![0; 5]);
+    assert_eq!(total(&world, |s| s.deletes_forgotten), 100);
+    settle(&mut world, secs(5));
+}

@@ -16,7 +16,7 @@ impl Store {
         self.count_out(slot, &kept);
         self.by_order.remove(&kept.applied);
         kept.entry.end();
-        kept.print = kept.entry.print(&self.key);
+        kept.print = self.count_in(slot, &kept.entry);
         kept.applied = self.append(slot);
         self.entries[slot as usize] = Some(kept);
         self.touch(slot);
