@@ -242,6 +242,12 @@ const ROWS: &[Row] = &[
         measure: |c| silence(c, |w, h| w.node(h).stats().members_reaped),
     },
     Row {
+        setting: "forget_every",
+        low: |_| {},
+        high: |c| c.forget_every = secs(1),
+        measure: deletes_forgotten,
+    },
+    Row {
         setting: "anti_entropy",
         low: |c| c.anti_entropy = false,
         high: |_| {},
@@ -288,12 +294,6 @@ const ROWS: &[Row] = &[
         low: |c| c.clock_bound = secs(3600),
         high: |c| c.clock_bound = secs(5),
         measure: clock_alarms,
-    },
-    Row {
-        setting: "forget_every",
-        low: |_| {},
-        high: |c| c.forget_every = secs(1),
-        measure: deletes_forgotten,
     },
     Row {
         setting: "durable",
