@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::asking::{Ask, Asked};
 use super::packets::{Spent, Via};
-use super::sessions::{Ask, Asked};
 use super::{Node, Phase};
 use crate::anti_entropy::digest::{DeltaEnd, DeltaRequest};
 use crate::base::id::NodeId;

@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::asking::{Ask, Asked, Exchange};
 use super::packets::{Spent, Via};
-use super::sessions::{Ask, Asked, Exchange};
 use super::{Node, Seed, reply};
 use crate::anti_entropy::digest::{MemberDigest, MembersEnd};
 use crate::base::id::NodeId;
@@ -422,7 +422,7 @@ impl Node {
             if retired || rolled_back {
                 return Some((Refusal::Identity, record.id));
             }
-        } else if self.forgotten.get(&record.id) == Some(&u64::MAX) {
+        } else if self.forgotten.lives.get(&record.id) == Some(&u64::MAX) {
             return Some((Refusal::Identity, record.id));
         }
         // One former life named in `replaces` stands for all that are over under this name.

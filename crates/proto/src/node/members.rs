@@ -47,7 +47,7 @@ impl Node {
     }
 
     fn add_member(&mut self, record: &Record<'_>, via: Via, now: Now, out: &mut Outbox) {
-        if let Some(&last) = self.forgotten.get(&record.id)
+        if let Some(&last) = self.forgotten.lives.get(&record.id)
             && record.incarnation <= last
         {
             self.stats.record_forgotten += 1;
@@ -487,7 +487,7 @@ impl Node {
     /// What to answer whoever holds alive a member that is forgotten here: its end, with this node's
     /// word for it. Else the two would differ for ever, as nobody else is left to confirm it.
     pub(super) fn put_forgotten(&self, record: &Record<'_>, out: &mut Vec<u8>) {
-        let Some(&last) = self.forgotten.get(&record.id) else { return };
+        let Some(&last) = self.forgotten.lives.get(&record.id) else { return };
         let over = record.incarnation <= last && record.standing.is_live();
         if !over || self.table.find(record.id).is_some() {
             return;
@@ -547,12 +547,12 @@ impl Node {
     }
 
     fn forget_id(&mut self, id: NodeId, incarnation: u64) {
-        if self.forgotten.insert(id, incarnation).is_none() {
-            self.forgotten_order.push_back(id);
-            if self.forgotten_order.len() > FORGOTTEN_MAX
-                && let Some(oldest) = self.forgotten_order.pop_front()
+        if self.forgotten.lives.insert(id, incarnation).is_none() {
+            self.forgotten.order.push_back(id);
+            if self.forgotten.order.len() > FORGOTTEN_MAX
+                && let Some(oldest) = self.forgotten.order.pop_front()
             {
-                self.forgotten.remove(&oldest);
+                self.forgotten.lives.remove(&oldest);
             }
         }
     }

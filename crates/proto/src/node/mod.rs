@@ -7,6 +7,7 @@
 //! | `packets` | datagrams in and out, piggybacked news |
 //! | `probing` | probes, helpers, witnesses, recontact |
 //! | `aggregates` | numbers over all members, exchanged in epochs |
+//! | `asking` | what a request of ours asks for |
 //! | `detector` | signs of life in, doubt and relief out, by the detector of choice |
 //! | `verdicts` | accusations, suspicion, refutation, conviction |
 //! | `flags` | settings of the whole cluster, their stages |
@@ -24,6 +25,7 @@
 //! | `view` | what readers may see |
 
 mod aggregates;
+mod asking;
 mod detector;
 mod flags;
 mod forgetting;
@@ -78,13 +80,14 @@ use crate::state::store::Store;
 pub use view::{Contact, EntryView, Evidence, FlagView, Holding, Level, View};
 
 use aggregates::Aggregates;
+use asking::Asked;
 use detector::Pulse;
 use flags::Flags;
 use forgetting::Forgetting;
 use joining::Joins;
 use readers::Readers;
 use receipts::Receipts;
-use sessions::{Asked, Sessions};
+use sessions::Sessions;
 use verdicts::CaseFile;
 use writes::Writes;
 
@@ -143,11 +146,9 @@ pub struct Node {
     peers: Vec<Slot>,
 
     /// Identities that are over and forgotten, with their last incarnation; bounded.
-    forgotten: BTreeMap<NodeId, u64>,
-    forgotten_order: VecDeque<NodeId>,
+    forgotten: Forgotten,
     seeds: Vec<Seed>,
-    next_seed: usize,
-    seed_countdown: u32,
+    seed_turn: SeedTurn,
     joins: Joins,
     housekeeping: Time,
 
@@ -196,6 +197,19 @@ struct Seed {
     id: Option<NodeId>,
 }
 
+#[derive(Debug, Default)]
+struct Forgotten {
+    lives: BTreeMap<NodeId, u64>,
+    order: VecDeque<NodeId>,
+}
+
+/// Which seed is asked next, and in how many periods.
+#[derive(Debug)]
+struct SeedTurn {
+    next: usize,
+    countdown: u32,
+}
+
 impl Node {
     /// `config` must have passed [`Config::check`]. Fails if name and tags are over their limits.
     pub fn new(
@@ -235,11 +249,9 @@ impl Node {
             queue: RumourQueue::default(),
             rounds: Rounds::default(),
             peers: Vec::new(),
-            forgotten: BTreeMap::new(),
-            forgotten_order: VecDeque::new(),
+            forgotten: Forgotten::default(),
             seeds: Vec::new(),
-            next_seed: 0,
-            seed_countdown: config.seed_every,
+            seed_turn: SeedTurn { next: 0, countdown: config.seed_every },
             joins: Joins::default(),
             housekeeping: now.mono + housekeeping_interval(&config),
             live: LiveSet::new(key),

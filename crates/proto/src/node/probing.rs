@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Node;
+use super::asking::{Ask, Asked};
 use super::packets::Spent;
-use super::sessions::{Ask, Asked};
 use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
 use crate::detection::message::{Ack, Ping, PingReq, put_answer};
@@ -79,15 +79,15 @@ impl Node {
     /// A seed that is a live member needs no extra contact: it is in the rotation. Any other is
     /// asked every `seed_every` periods, so that partitions find each other (rows J2, J4).
     fn contact_seed(&mut self, now: Now, out: &mut Outbox) {
-        self.seed_countdown = self.seed_countdown.saturating_sub(1);
-        if self.seed_countdown > 0 || self.seeds.is_empty() {
+        self.seed_turn.countdown = self.seed_turn.countdown.saturating_sub(1);
+        if self.seed_turn.countdown > 0 || self.seeds.is_empty() {
             return;
         }
-        self.seed_countdown = self.config.seed_every;
+        self.seed_turn.countdown = self.config.seed_every;
         let own = self.me().addr;
         for _ in 0..self.seeds.len() {
-            self.next_seed = (self.next_seed + 1) % self.seeds.len();
-            let seed = &self.seeds[self.next_seed];
+            self.seed_turn.next = (self.seed_turn.next + 1) % self.seeds.len();
+            let seed = &self.seeds[self.seed_turn.next];
             let known = seed.id.and_then(|id| self.table.find(id));
             let live = known
                 .is_some_and(|slot| self.table.is_live(slot) && self.table.addr(slot) == seed.addr);

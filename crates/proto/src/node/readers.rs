@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::sessions::Exchange;
+use super::asking::Exchange;
 use super::{Node, reply};
 use crate::base::id::NodeId;
 use crate::base::session::Session;

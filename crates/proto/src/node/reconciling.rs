@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::asking::{Ask, Asked, Exchange as Delta};
 use super::packets::Via;
-use super::sessions::{Ask, Asked, Exchange as Delta};
 use super::{Node, Phase};
 use crate::anti_entropy::compare::{
     Compare, Compared, Exchange, Exchanged, Filtered, Sums, Symbols,

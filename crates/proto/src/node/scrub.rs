@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::sessions::{Ask, Asked};
+use super::asking::{Ask, Asked};
 use super::{Node, Phase};
 use crate::base::time::{Now, Time};
 use crate::flow::SESSION_TIMEOUT;

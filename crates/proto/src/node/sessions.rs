@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::forgetting::Learnt;
-use super::packets::{Spent, Via};
-use super::reconciling::Comparison;
+use super::asking::{Ask, Asked, Exchange, Pages};
+use super::packets::Via;
 use super::scrub::Scrub;
 use super::{Node, Phase};
 use crate::anti_entropy::digest::{
@@ -20,14 +19,12 @@ use crate::base::time::{Now, Time};
 use crate::detection::message::Prints;
 use crate::detection::probe::Purpose;
 use crate::dissemination::events::StoredEvent;
-use crate::dissemination::trail::Trail;
 use crate::flow::SESSION_TIMEOUT;
 use crate::io::{Alarm, Event, JoinFailure, Outbox, Output, RequestError, RequestId};
 use crate::limits::{CURSORS_MAX, MEMBERS_MAX, PAGE_BYTES, REQUESTS_MAX, STREAM_BYTES_MAX};
 use crate::membership::record::{Precedence, Record};
 use crate::membership::table::{Slot, bucket_of};
 use crate::state::entry::{Advert, Entry};
-use crate::state::store::EntrySlot;
 use crate::wire::codec::DecodeError;
 use crate::wire::frame::{Frames, kind, put_frame};
 use crate::wire::packet;
@@ -39,71 +36,6 @@ const PAGES_MAX: u32 = 10_000;
 /// While an incarnation is in dispute, sessions about members wait so many times longer.
 const DISPUTE_WAITS: u32 = 60;
 const DISPUTE_LASTS: Duration = Duration::from_secs(120);
-
-/// A request of ours and what to do with its answer.
-#[derive(Debug)]
-pub(super) struct Asked {
-    pub ask: Ask,
-    /// Whom we think we are talking to; unknown when joining an address.
-    pub peer: Option<NodeId>,
-    pub addr: SocketAddr,
-}
-
-#[derive(Debug)]
-pub(super) enum Ask {
-    StreamProbe,
-    Join {
-        attempt: u64,
-        cursor: u64,
-    },
-    /// Members that differ; `sent` collects what the peer has, to push what it lacks.
-    Members {
-        cursor: u64,
-        prints: Vec<u64>,
-        sent: BTreeMap<NodeId, Precedence>,
-    },
-    Push,
-    Vectors,
-    Delta(Pages),
-    Compare {
-        /// With a sketch to estimate by.
-        sketch: bool,
-    },
-    Exchange(Box<Comparison>),
-    /// The whole state, by one that was away.
-    Learn(Learnt),
-    Fetch {
-        dot: Dot,
-        /// How the announcement came.
-        trail: Trail,
-    },
-    /// Again what memory has lost.
-    Mend {
-        slot: EntrySlot,
-    },
-}
-
-/// What came of the pages of a session so far.
-#[derive(Debug)]
-pub(super) struct Pages {
-    exchange: Exchange,
-    count: u32,
-    /// Something could not be stored.
-    holes: bool,
-    /// Groups of which parts came and wait for others; as bounded as what is staged.
-    groups: BTreeSet<(NodeId, u64)>,
-}
-
-/// Why entries are exchanged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Exchange {
-    Repair,
-    Joining,
-    /// Equal vectors, unequal entries: compare in full.
-    Full,
-    /// A user's session has seen what this node lacks.
-    Reader,
-}
 
 #[derive(Debug)]
 pub(super) struct Sessions {
@@ -793,41 +725,5 @@ impl Node {
     fn covers(&self, vectors: &Vectors) -> bool {
         vectors.entries.iter().all(|&(id, n)| self.store.vector().upto(id) >= n)
             && vectors.events.iter().all(|&(id, n)| self.events.head(id) >= n)
-    }
-}
-
-impl Ask {
-    /// What the bytes of the request are for.
-    fn spent(&self) -> Spent {
-        match self {
-            Ask::StreamProbe => Spent::Probe,
-            Ask::Join { .. } => Spent::Join,
-            Ask::Push => Spent::Delta,
-            Ask::Compare { .. } | Ask::Exchange(_) => Spent::Sketch,
-            Ask::Members { .. }
-            | Ask::Vectors
-            | Ask::Delta(_)
-            | Ask::Learn(_)
-            | Ask::Fetch { .. }
-            | Ask::Mend { .. } => Spent::Digest,
-        }
-    }
-
-    fn is_session(&self) -> bool {
-        matches!(
-            self,
-            Ask::Members { .. }
-                | Ask::Vectors
-                | Ask::Delta(_)
-                | Ask::Learn(_)
-                | Ask::Compare { .. }
-                | Ask::Exchange(_)
-        )
-    }
-
-    /// Its answer holds entries, which are taken from who has forgotten no more than we have. To learn
-    /// is free of that.
-    fn is_about_state(&self) -> bool {
-        matches!(self, Ask::Vectors | Ask::Delta(_) | Ask::Compare { .. } | Ask::Exchange(_))
     }
 }

@@ -405,7 +405,7 @@ impl<'a> View<'a> {
         let (waiting, kept, recent) = node.events.counts();
         let counted = [
             ("members", node.table.len(), limits::MEMBERS_MAX + 1),
-            ("forgotten members", node.forgotten.len(), limits::FORGOTTEN_MAX),
+            ("forgotten members", node.forgotten.lives.len(), limits::FORGOTTEN_MAX),
             ("probes", node.probes.len(), limits::PROBES_MAX),
             ("suspicions", node.suspicions.len(), limits::SUSPICIONS_MAX),
             ("evidence", node.cases.len(), limits::EVIDENCE_MAX),

@@ -1,0 +1,115 @@
+//! Decides what a request of ours can ask for, what its bytes count as, and what it keeps until it is
+//! answered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use super::forgetting::Learnt;
+use super::packets::Spent;
+use super::reconciling::Comparison;
+use crate::base::clocks::Dot;
+use crate::base::id::NodeId;
+use crate::dissemination::trail::Trail;
+use crate::membership::record::Precedence;
+use crate::state::store::EntrySlot;
+
+/// A request of ours and what to do with its answer.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub ask: Ask,
+    /// Whom we think we are talking to; unknown when joining an address.
+    pub peer: Option<NodeId>,
+    pub addr: SocketAddr,
+}
+
+#[derive(Debug)]
+pub(super) enum Ask {
+    StreamProbe,
+    Join {
+        attempt: u64,
+        cursor: u64,
+    },
+    /// Members that differ; `sent` collects what the peer has, to push what it lacks.
+    Members {
+        cursor: u64,
+        prints: Vec<u64>,
+        sent: BTreeMap<NodeId, Precedence>,
+    },
+    Push,
+    Vectors,
+    Delta(Pages),
+    Compare {
+        /// With a sketch to estimate by.
+        sketch: bool,
+    },
+    Exchange(Box<Comparison>),
+    /// The whole state, by one that was away.
+    Learn(Learnt),
+    Fetch {
+        dot: Dot,
+        /// How the announcement came.
+        trail: Trail,
+    },
+    /// Again what memory has lost.
+    Mend {
+        slot: EntrySlot,
+    },
+}
+
+/// What came of the pages of a session so far.
+#[derive(Debug)]
+pub(super) struct Pages {
+    pub exchange: Exchange,
+    pub count: u32,
+    /// Something could not be stored.
+    pub holes: bool,
+    /// Groups of which parts came and wait for others; as bounded as what is staged.
+    pub groups: BTreeSet<(NodeId, u64)>,
+}
+
+/// Why entries are exchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exchange {
+    Repair,
+    Joining,
+    /// Equal vectors, unequal entries: compare in full.
+    Full,
+    /// A user's session has seen what this node lacks.
+    Reader,
+}
+
+impl Ask {
+    /// What the bytes of the request are for.
+    pub(super) fn spent(&self) -> Spent {
+        match self {
+            Ask::StreamProbe => Spent::Probe,
+            Ask::Join { .. } => Spent::Join,
+            Ask::Push => Spent::Delta,
+            Ask::Compare { .. } | Ask::Exchange(_) => Spent::Sketch,
+            Ask::Members { .. }
+            | Ask::Vectors
+            | Ask::Delta(_)
+            | Ask::Learn(_)
+            | Ask::Fetch { .. }
+            | Ask::Mend { .. } => Spent::Digest,
+        }
+    }
+
+    pub(super) fn is_session(&self) -> bool {
+        matches!(
+            self,
+            Ask::Members { .. }
+                | Ask::Vectors
+                | Ask::Delta(_)
+                | Ask::Learn(_)
+                | Ask::Compare { .. }
+                | Ask::Exchange(_)
+        )
+    }
+
+    /// Its answer holds entries, which are taken from who has forgotten no more than we have. To learn
+    /// is free of that.
+    pub(super) fn is_about_state(&self) -> bool {
+        matches!(self, Ask::Vectors | Ask::Delta(_) | Ask::Compare { .. } | Ask::Exchange(_))
+    }
+}
