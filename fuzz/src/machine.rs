@@ -7,14 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_proto::aggregation::message::{Exchange, Extreme, Part};
+use tidings_proto::anti_entropy::compare::{self, Compare, Compared, Exchanged, Sums};
 use tidings_proto::anti_entropy::digest::{
     DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors,
 };
+use tidings_proto::anti_entropy::estimate::OddSketch;
+use tidings_proto::anti_entropy::ladder::Wanted;
+use tidings_proto::anti_entropy::live;
 use tidings_proto::base::clocks::{Dot, Hlc, Run};
 use tidings_proto::base::context::ShortDot;
 use tidings_proto::base::flag::{FlagChange, Share, ValueType};
 use tidings_proto::base::operation::{Kind, Operation};
 use tidings_proto::base::policy::{Consistency, Policy};
+use tidings_proto::base::session::Session;
 use tidings_proto::config::{Detector, PhiForm};
 use tidings_proto::convergence::message::{Answer, Ask, Said};
 use tidings_proto::detection::message::{
@@ -36,7 +41,9 @@ use tidings_proto::membership::record::{
 };
 use tidings_proto::state::crdt::Merged;
 use tidings_proto::state::entry::{Advert, Entry, Superseded};
+use tidings_proto::state::epochs::Epochs;
 use tidings_proto::state::fields::{Fields, Lifetime};
+use tidings_proto::state::forgetting::{Consent, Cut, FORGET, Question};
 use tidings_proto::wire::codec::{SEQ_MAX, put_id};
 use tidings_proto::wire::frame::{Frames, kind, put_frame};
 use tidings_proto::wire::packet::{self, HEADER_BYTES};
@@ -397,6 +404,16 @@ fn command(choices: &mut Choices<'_>) -> Command {
                 ..Policy::default()
             },
         },
+        13 => Command::CatchUp {
+            keyspace: keyspace(choices),
+            session: {
+                let mut session = Session::default();
+                let _ =
+                    session.add(Dot { origin: id(choices.below(CAST)), seq: choices.seq().max(1) });
+                session
+            },
+            wait: Duration::from_millis(u64::from(choices.u16())),
+        },
         _ => Command::Write {
             keyspace: keyspace(choices),
             writes: (0..choices.below(4)).map(|_| (vec![choices.byte()], value(choices))).collect(),
@@ -465,6 +482,32 @@ fn exchange(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
     exchange.put([kind::AGGREGATE, kind::AGGREGATE_ANSWER][choices.below(2)], out);
 }
 
+fn cut(choices: &mut Choices<'_>) -> Cut {
+    (0..choices.below(4)).map(|_| (id(choices.below(CAST)), choices.seq().max(1))).collect()
+}
+
+fn sums(choices: &mut Choices<'_>) -> Sums {
+    Sums { entries: choices.byte().into(), rest: choices.byte().into() }
+}
+
+/// What opens or goes on with a comparison of live entries.
+fn comparison(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
+    match choices.below(4) {
+        0 => Compare { sums: sums(choices), set: None }.put(out),
+        1 => {
+            let set = Some((OddSketch::default(), choices.byte().into()));
+            Compare { sums: sums(choices), set }.put(out);
+        }
+        2 => [Compared::Equal, Compared::Busy][choices.below(2)].put(out),
+        _ => {
+            let wanted = Wanted { part: live::Part::ALL, from: 0, to: choices.byte().into() };
+            let wants = (0..choices.below(4) as u32).map(|n| n << 28).collect();
+            let last = choices.below(2) == 0;
+            compare::Exchange { last, symbols: vec![wanted], wants }.put(out);
+        }
+    }
+}
+
 fn ask(choices: &mut Choices<'_>) -> Ask {
     let (now, number) = (choices.below(2) == 0, choices.byte().into());
     let wait = Duration::from_millis(u64::from(choices.u16()));
@@ -503,7 +546,7 @@ fn frames(choices: &mut Choices<'_>) -> Vec<u8> {
 }
 
 fn frame(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
-    match choices.below(25) {
+    match choices.below(30) {
         0 => ping(choices).put(out),
         1 => ack(choices).put(out),
         2 => ping_req(choices).put(out),
@@ -549,6 +592,30 @@ fn frame(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
         20 | 21 => exchange(choices, out),
         22 => ask(choices).put(out),
         23 => answer_to_ask(choices).put(out),
+        24 => Question {
+            pass: choices.byte().into(),
+            round: [0, 1, FORGET][choices.below(3)],
+            head: choices.below(2) as u64,
+            cut: cut(choices),
+            gone: choices.byte().into(),
+        }
+        .put(out),
+        25 => Consent {
+            pass: choices.byte().into(),
+            round: choices.below(2) as u8,
+            yes: choices.below(4) > 0,
+            head: choices.below(2) as u64,
+            gone: choices.byte().into(),
+            losers: cut(choices),
+        }
+        .put(out),
+        26 => {
+            let mut epochs = Epochs::default();
+            epochs.add(choices.below(3) as u64);
+            epochs.put(out);
+        }
+        27 => comparison(choices, out),
+        28 => Exchanged { sums: sums(choices), served: choices.byte().into() }.put(out),
         _ => {
             let frame = [kind::FETCH, kind::VECTOR_REQUEST, kind::MEMBER_PUSH, choices.byte()];
             put_frame(out, frame[choices.below(4)], |out| out.extend_from_slice(choices.bytes()));

@@ -36,6 +36,7 @@ use tidings_proto::wire::packet;
 
 use super::decoders::{body, key};
 use super::machine::{BY_HEARTBEATS, BY_PHI, FRESH_WITH_PEERS, addr, id, op};
+use super::reseal::packet_of;
 
 type Samples = Vec<Vec<u8>>;
 
@@ -380,6 +381,31 @@ fn put_long(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+fn tell(script: &mut Vec<u8>, frames: &[u8]) {
+    script.extend_from_slice(&[op::DATAGRAM, 1, 1, 0]);
+    put_long(script, frames);
+}
+
+/// Writes that rival each other, an event, and an entry whose checksum does not hold.
+fn twice_told() -> Samples {
+    let rival = |n: u64| Entry {
+        dot: Dot { origin: id(n as usize), seq: 1 },
+        stamp: Hlc(n << 16),
+        superseded: Superseded::default(),
+        ..sample_entry(1)
+    };
+    let entry = |entry: &Entry| {
+        let mut out = Vec::new();
+        entry.put(&mut out, &key(), Time::ZERO);
+        out
+    };
+    let mut event = Vec::new();
+    put_frame(&mut event, kind::EVENT, |out| out.extend_from_slice(&events()[0]));
+    let mut broken = entry(&rival(3));
+    *broken.last_mut().expect("an entry has bytes") ^= 1;
+    vec![entry(&rival(1)), entry(&rival(2)), event, broken]
+}
+
 /// A user asks for everything once, and peers ask the node about it.
 fn wishes() -> Vec<u8> {
     let mut script = vec![FRESH_WITH_PEERS];
@@ -418,11 +444,28 @@ fn wishes() -> Vec<u8> {
     ask.put(&mut frames);
     exchange(1, "n1").put(kind::AGGREGATE, &mut frames);
     exchange(2, "n1").put(kind::AGGREGATE_ANSWER, &mut frames);
-    for n in 0..70 {
-        exchange(1, &format!("other {n}")).put(kind::AGGREGATE, &mut frames);
+    tell(&mut script, &frames);
+    for block in 0..7 {
+        let mut frames = Vec::new();
+        for n in 0..10 {
+            exchange(1, &format!("other {block}{n}")).put(kind::AGGREGATE, &mut frames);
+        }
+        tell(&mut script, &frames);
     }
-    script.extend_from_slice(&[op::DATAGRAM, 1, 1, 0]);
-    put_long(&mut script, &frames);
+    for frames in twice_told() {
+        tell(&mut script, &frames);
+        tell(&mut script, &frames);
+    }
+    for (session, wait) in [(1, 0), (1, 40), (200, 0)] {
+        script.extend_from_slice(&[op::COMMAND, 13, 0, 1, session, wait, 0, op::SLEEP, 20]);
+    }
+    let packet = packet_of(&key(), id(1), &frames);
+    for at in [1, 30] {
+        let mut broken = packet.clone();
+        broken[at] ^= 1;
+        script.extend_from_slice(&[op::RAW_DATAGRAM, 1]);
+        put_long(&mut script, &broken);
+    }
     for _ in 0..20 {
         script.extend_from_slice(&[op::SLEEP, 20, op::PONG, 7]);
     }
@@ -467,7 +510,7 @@ pub fn nodes() -> Samples {
             op::DISK,
             1,
             op::COMMAND,
-            13,
+            14,
             0,
             2,
             1,
