@@ -54,6 +54,7 @@ fn screen(status: &Value) -> String {
             "entries",
             format!("{} live  {} deleted", text("/entries/live"), text("/entries/deleted")),
         ),
+        ("tombstones", tombstones(status)),
         ("keyspaces", list(status, "keyspaces")),
         ("seeds", list(status, "seeds")),
         ("in step", text("/synced")),
@@ -88,6 +89,16 @@ fn screen(status: &Value) -> String {
     let lines: Vec<String> =
         lines.into_iter().map(|(label, text)| format!("{label:<14}{text}")).collect();
     lines.join("\n")
+}
+
+/// Deletes that are not forgotten yet, and why.
+fn tombstones(status: &Value) -> String {
+    let of = |name: &str| &status["tombstones"][name];
+    let names: Vec<String> = of("wait_for").as_array().into_iter().flatten().map(show).collect();
+    match names.is_empty() || of("count").as_u64() == Some(0) {
+        true => show(of("count")),
+        false => format!("{} wait for {}", show(of("count")), names.join(", ")),
+    }
 }
 
 /// The groups of members that hold the same state, the largest first.

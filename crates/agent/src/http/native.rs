@@ -184,6 +184,8 @@ pub(super) async fn status(State(app): State<Arc<App>>, query: Query) -> Result<
                 "tags": me.tags,
                 "members": { "alive": alive, "failed": failed, "left": left },
                 "entries": { "live": live, "deleted": deleted },
+                // Deletes that are not forgotten yet, and failed members that they wait for.
+                "tombstones": { "count": view.tombstones(), "wait_for": view.waited_for() },
                 "keyspaces": keyspaces,
                 "fingerprints": {
                     "members": format!("{members:032x}"),
