@@ -171,8 +171,9 @@ pub struct Config {
     pub forget_after: Duration,
 
     /// Deletes, and writers that are gone, are forgotten when all members know of them: asked for so
-    /// long after the first, and so often while there are any. A pass costs each member some hundred
-    /// bytes.
+    /// long after the first, and so often while there are any; 0: never. A pass costs each member some
+    /// hundred bytes. Two sides that gave each other up must not both forget: what one deleted may come
+    /// back when they meet.
     pub forget_every: Duration,
 
     /// Fingerprints on probes start reconciliation. Off: rumours alone have to do it.
@@ -209,7 +210,7 @@ impl Config {
             tick: Duration::from_millis(100),
             aggregate_interval: Duration::from_millis(100),
             forget_after: Duration::from_secs(3600),
-            forget_every: Duration::from_secs(20),
+            forget_every: Duration::ZERO,
             ..Config::lan()
         }
     }
@@ -249,7 +250,7 @@ impl Config {
             seed_every: 10,
             recontacts: 3,
             forget_after: Duration::from_secs(72 * 3600),
-            forget_every: Duration::from_secs(60),
+            forget_every: Duration::ZERO,
             anti_entropy: true,
             rumours: true,
             sessions_max: 2,
@@ -326,7 +327,7 @@ impl Config {
         count("seed_every", self.seed_every as usize, 1, 10_000)?;
         count("recontacts", self.recontacts, 0, 64)?;
         within("forget_after", self.forget_after, ms(100), secs(10 * 365 * 86_400))?;
-        within("forget_every", self.forget_every, ms(100), secs(86_400))?;
+        within("forget_every", self.forget_every, ms(0), secs(86_400))?;
         count("sessions_max", self.sessions_max, 1, 64)?;
         within("scrub_cycle", self.scrub_cycle, ms(0), secs(365 * 86_400))?;
         within("event_window", self.event_window, ms(100), secs(86_400))?;

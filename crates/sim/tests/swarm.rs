@@ -19,6 +19,11 @@ const SEEDS_THAT_FAILED: &[(u32, &[u64], &str)] = &[
     (2, &[556], "a verdict at a higher incarnation, met in a session, was ignored"),
     (2, &[1880], "six accusers were needed and never doubted at one time"),
     (2, &[12841], "a write was stamped below an own one that waited for the disk"),
+    (2, &[247], "live entries were compared where deletes differed"),
+    (2, &[122], "a walk of equal trees did not go on to the vectors"),
+    (2, &[246, 293, 545, 591, 786, 820], "both sides of a long split forgot deletes"),
+    (2, &[1117, 2334, 2411, 2498, 2578, 2674], "both sides of a long split forgot deletes"),
+    (2, &[3598, 4186, 4259, 5189, 5313], "both sides of a long split forgot deletes"),
 ];
 
 fn asked(name: &str) -> Option<u64> {

@@ -119,7 +119,9 @@ impl Forgetting {
 
 impl Node {
     pub(super) fn run_forgetting(&mut self, now: Now, out: &mut Outbox) {
-        let garbage = self.store.tombstones() > 0 || !self.forgetting.gone.is_empty();
+        let wanted = self.config.forget_every > Duration::ZERO;
+        let any = self.store.tombstones() > 0 || !self.forgetting.gone.is_empty();
+        let garbage = wanted && any;
         if garbage && self.forgetting.ask_at == Time::NEVER && self.forgetting.pass.is_none() {
             self.forgetting.ask_at = now.mono + self.patience();
         }
