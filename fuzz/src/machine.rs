@@ -482,6 +482,19 @@ fn exchange(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
     exchange.put([kind::AGGREGATE, kind::AGGREGATE_ANSWER][choices.below(2)], out);
 }
 
+/// A question or an answer about what may be forgotten.
+fn forgetting(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
+    let (pass, head) = (choices.byte().into(), choices.below(2) as u64);
+    let gone = choices.byte().into();
+    if choices.below(2) == 0 {
+        let round = [0, 1, FORGET][choices.below(3)];
+        Question { pass, round, head, cut: cut(choices), gone }.put(out);
+    } else {
+        let (round, yes) = (choices.below(2) as u8, choices.below(4) > 0);
+        Consent { pass, round, yes, head, gone, losers: cut(choices) }.put(out);
+    }
+}
+
 fn cut(choices: &mut Choices<'_>) -> Cut {
     (0..choices.below(4)).map(|_| (id(choices.below(CAST)), choices.seq().max(1))).collect()
 }
@@ -592,23 +605,7 @@ fn frame(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
         20 | 21 => exchange(choices, out),
         22 => ask(choices).put(out),
         23 => answer_to_ask(choices).put(out),
-        24 => Question {
-            pass: choices.byte().into(),
-            round: [0, 1, FORGET][choices.below(3)],
-            head: choices.below(2) as u64,
-            cut: cut(choices),
-            gone: choices.byte().into(),
-        }
-        .put(out),
-        25 => Consent {
-            pass: choices.byte().into(),
-            round: choices.below(2) as u8,
-            yes: choices.below(4) > 0,
-            head: choices.below(2) as u64,
-            gone: choices.byte().into(),
-            losers: cut(choices),
-        }
-        .put(out),
+        24 | 25 => forgetting(choices, out),
         26 => {
             let mut epochs = Epochs::default();
             epochs.add(choices.below(3) as u64);
