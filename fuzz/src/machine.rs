@@ -18,7 +18,7 @@ use tidings_proto::base::clocks::{Dot, Hlc, Run};
 use tidings_proto::base::context::ShortDot;
 use tidings_proto::base::flag::{FlagChange, Share, ValueType};
 use tidings_proto::base::operation::{Kind, Operation};
-use tidings_proto::base::policy::{Consistency, Policy};
+use tidings_proto::base::policy::{Consistency, Mode, Policy};
 use tidings_proto::base::session::Session;
 use tidings_proto::config::{Detector, PhiForm};
 use tidings_proto::convergence::message::{Answer, Ask, Said};
@@ -399,9 +399,10 @@ fn command(choices: &mut Choices<'_>) -> Command {
         },
         12 => Command::Declare {
             keyspace: keyspace(choices),
-            policy: Policy {
-                consistency: [Consistency::Eventual, Consistency::Causal][choices.below(2)],
-                ..Policy::default()
+            policy: {
+                let which = choices.below(6);
+                let consistency = [Consistency::Eventual, Consistency::Causal][which % 2];
+                Policy { consistency, mode: Mode::ALL[which / 2], ..Policy::default() }
             },
         },
         13 => Command::CatchUp {

@@ -22,6 +22,7 @@ use tidings_proto::detection::message::{
     Ack, Beat, Ping, PingReq, Prints, put_accusation, put_answer,
 };
 use tidings_proto::dissemination::events::StoredEvent;
+use tidings_proto::dissemination::pull::Pull;
 use tidings_proto::membership::facts::Facts;
 use tidings_proto::membership::record::{
     Accusers, Cause, Precedence, Standing, put_record, record_checksum,
@@ -406,6 +407,16 @@ fn twice_told() -> Samples {
     vec![entry(&rival(1)), entry(&rival(2)), event, broken]
 }
 
+/// A keyspace is pulled, then pushed and pulled, and a peer asks for its news.
+fn pulls(script: &mut Vec<u8>) {
+    for mode in [2, 4] {
+        script.extend_from_slice(&[op::COMMAND, 12, 0, mode, op::SLEEP, 200]);
+        let mut frames = Vec::new();
+        Pull::put(&mut frames, false, 7, [Dot { origin: id(1), seq: 9 }].into_iter());
+        tell(script, &frames);
+    }
+}
+
 /// A user asks for everything once, and peers ask the node about it.
 fn wishes() -> Vec<u8> {
     let mut script = vec![FRESH_WITH_PEERS];
@@ -452,6 +463,7 @@ fn wishes() -> Vec<u8> {
         }
         tell(&mut script, &frames);
     }
+    pulls(&mut script);
     for frames in twice_told() {
         tell(&mut script, &frames);
         tell(&mut script, &frames);

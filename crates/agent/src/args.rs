@@ -220,6 +220,9 @@ pub(crate) enum Keyspace {
         /// How long keys live unless their write says otherwise, such as 60s; 0s: for ever.
         #[arg(long, value_name = "TIME")]
         lifetime: Option<String>,
+        /// How news travels: push, pull (for what can wait) or push-pull.
+        #[arg(long, value_name = "MODE")]
+        mode: Option<String>,
     },
     /// List the keyspaces with what is declared of each.
     List {

@@ -244,8 +244,8 @@ fn declare(settings: &mut Settings, declared: &str, given: &Given) -> Result<(),
             })?;
             policy.set("lifetime_ms", &lifetime.as_millis().to_string()).map_err(refused)
         }
-        "kind" | "consistency" => policy.set(word, &given.text).map_err(refused),
-        _ => Err(refuse(&given.origin, &given.key, word, "kind, consistency or lifetime")),
+        "kind" | "consistency" | "mode" => policy.set(word, &given.text).map_err(refused),
+        _ => Err(refuse(&given.origin, &given.key, word, "kind, consistency, lifetime or mode")),
     }
 }
 
@@ -366,7 +366,7 @@ fn from_file(path: &Path) -> Result<Vec<Given>, Failure> {
                     let (inner, origin) = (key.get_ref().as_ref(), at(key.span().start));
                     let DeValue::Table(words) = value.get_ref() else {
                         let section = format!("keyspace.{inner}");
-                        let expected = "a section of kind, consistency and lifetime";
+                        let expected = "a section of kind, consistency, lifetime and mode";
                         return Err(refuse(
                             &origin,
                             &section,

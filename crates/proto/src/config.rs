@@ -89,6 +89,43 @@ impl FromStr for Reconciliation {
     }
 }
 
+/// When a rumour goes cold, so that it is told no more (Demers et al. 1987, 1.4). Each ends at
+/// `transmit_factor` at the latest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damping {
+    /// Told so often, whoever knew it (blind counter).
+    Sends,
+    /// Heard again `damping_threshold` times from members who heard it again no less often than this
+    /// node (feedback and counter, with minimization).
+    Counter,
+    /// Each time that it is heard again with probability 1 / `damping_threshold` (feedback and coin).
+    Coin,
+    /// Older than `damping_threshold` ticks.
+    Age,
+}
+
+const DAMPINGS: [(&str, Damping); 4] = [
+    ("sends", Damping::Sends),
+    ("counter", Damping::Counter),
+    ("coin", Damping::Coin),
+    ("age", Damping::Age),
+];
+
+impl fmt::Display for Damping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = DAMPINGS.iter().find(|(_, damping)| damping == self);
+        f.write_str(named.expect("every damping has a name").0)
+    }
+}
+
+impl FromStr for Damping {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Damping, ()> {
+        DAMPINGS.iter().find(|(name, _)| *name == text).map(|(_, damping)| *damping).ok_or(())
+    }
+}
+
 /// Settings of one node. Start from [`Config::lan`], [`Config::wan`] or [`Config::local`] and
 /// change what you must; [`Config::check`] names what does not fit.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,6 +189,13 @@ pub struct Config {
     /// Sends of one rumour by one node: this times log2(n + 1), rounded up. With 1.8 rumours alone
     /// miss somebody among 100 once in 1,600 updates; 1.3 is cheaper and leaves one in 80 to repair.
     pub transmit_factor: f64,
+    /// When a rumour goes cold before that: what this spares is left to sessions.
+    pub damping: Damping,
+    /// How much it takes to cool a rumour, by `damping`. More misses fewer members and sends more.
+    pub damping_threshold: u32,
+    /// How often one member is asked for news of the keyspaces that are pulled; while there are any
+    /// this costs a datagram of some 40 bytes.
+    pub pull_interval: Duration,
     /// Payload of one datagram; stay under the path's MTU less 28 bytes of headers.
     pub datagram_bytes: usize,
     /// State changes in one datagram.
@@ -209,6 +253,7 @@ impl Config {
             phi_min_deviation: Duration::from_millis(50),
             tick: Duration::from_millis(100),
             aggregate_interval: Duration::from_millis(100),
+            pull_interval: Duration::from_millis(500),
             forget_after: Duration::from_secs(3600),
             forget_every: Duration::ZERO,
             ..Config::lan()
@@ -243,6 +288,9 @@ impl Config {
             eager_fanout: 6,
             batch: Duration::from_millis(10),
             transmit_factor: 1.8,
+            damping: Damping::Sends,
+            damping_threshold: 3,
+            pull_interval: Duration::from_secs(1),
             datagram_bytes: 1400,
             changes_bytes: 1024,
             burst_packets: 8,
@@ -274,6 +322,7 @@ impl Config {
             phi_min_deviation: Duration::from_millis(500),
             tick: Duration::from_millis(500),
             aggregate_interval: Duration::from_millis(500),
+            pull_interval: Duration::from_secs(5),
             fanout: 4,
             eager_fanout: 8,
             ..Config::lan()
@@ -320,6 +369,8 @@ impl Config {
         count("eager_fanout", self.eager_fanout, 1, 64)?;
         within("batch", self.batch, ms(0), ms(1000))?;
         number("transmit_factor", self.transmit_factor, 0.1, 20.0)?;
+        count("damping_threshold", self.damping_threshold as usize, 1, 64)?;
+        within("pull_interval", self.pull_interval, ms(10), secs(600))?;
         count("datagram_bytes", self.datagram_bytes, 1200, 65_000)?;
         count("changes_bytes", self.changes_bytes, 1024, self.datagram_bytes - 100)?;
         count("burst_packets", self.burst_packets, 1, 64)?;

@@ -568,9 +568,11 @@ counters! {
     requests_sent, requests_received, requests_failed, stream_bytes_sent, stream_bytes_received,
     /// Bytes sent, by cause: together all that was sent. Probes and their answers, probes repeated,
     /// heartbeat counters, rumours, joining, receipts, aggregates, what sessions ask with, sums and
-    /// symbols, what they are answered with.
+    /// symbols, what they are answered with, what was asked for and the asking.
     bytes_probe, bytes_repeat, bytes_heartbeats, bytes_rumours, bytes_join, bytes_receipts, bytes_aggregates,
-    bytes_digest, bytes_sketch, bytes_delta,
+    bytes_digest, bytes_sketch, bytes_delta, bytes_pull,
+    /// Bytes of entries told unasked or asked for, asking included, by the mode of their keyspace.
+    bytes_mode_push, bytes_mode_pull, bytes_mode_push_pull,
     /// Bytes of received rumours that were known already.
     bytes_duplicate,
     /// Packets dropped, by reason.
@@ -593,7 +595,7 @@ counters! {
     joins, leaves, members_reaped, name_conflicts, recontacts, seed_contacts,
     /// Dissemination: rumour frames sent by class, and received ones that were already known.
     rumours_member_sent, rumours_state_sent, rumours_event_sent, rumours_stale,
-    gossip_packets_sent,
+    gossip_packets_sent, pulls_sent, rumours_cooled,
     /// Reads and writes of sessions: answered at once, after waiting, and refused as stale; and how
     /// often a peer was asked for what a session had seen.
     session_served, session_waited, session_stale, session_asked,

@@ -36,6 +36,8 @@ pub const PAGE_BYTES: usize = 256 * 1024;
 pub const MEMBERS_MAX: usize = 100_000;
 /// Entries kept. More: own writes are refused; a remote entry is a counted hole.
 pub const ENTRIES_MAX: usize = 10_000_000;
+/// News kept for members that ask. More: the oldest is left to sessions.
+pub const SHELF_MAX: usize = 64;
 /// Probes in flight: own, as a witness, and as a helper. More: the newest is not started.
 pub const PROBES_MAX: usize = 256;
 /// Accusers kept for one suspicion. More add nothing.

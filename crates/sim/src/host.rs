@@ -51,7 +51,7 @@ pub struct Spent {
 
 impl Spent {
     /// The causes of bytes, in the order of `bytes`.
-    pub const CAUSES: [&str; 10] = [
+    pub const CAUSES: [&str; 11] = [
         "probe",
         "repeat",
         "heartbeats",
@@ -62,6 +62,7 @@ impl Spent {
         "digest",
         "sketch",
         "delta",
+        "pull",
     ];
 
     pub(crate) fn of(stats: &Stats) -> Spent {
@@ -78,6 +79,7 @@ impl Spent {
                 s.bytes_digest,
                 s.bytes_sketch,
                 s.bytes_delta,
+                s.bytes_pull,
             ],
             rumours_sent: s.accusations_sent
                 + s.rumours_member_sent

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tidings_proto::Config;
-use tidings_proto::config::{Detector, Reconciliation};
+use tidings_proto::config::{Damping, Detector, Reconciliation};
 
 use crate::duration;
 
@@ -46,6 +46,7 @@ pub const SETTINGS: &[Setting] = settings! {
     detector: Detector, heartbeat_rounds: u32, heartbeat_fanout: usize, phi_threshold: f64,
     phi_window: usize, phi_min_deviation: Duration, phi_pause: Duration, tick: Duration,
     fanout: usize, eager_fanout: usize, batch: Duration, transmit_factor: f64,
+    damping: Damping, damping_threshold: u32, pull_interval: Duration,
     datagram_bytes: usize, changes_bytes: usize, burst_packets: usize, aggregate_interval: Duration, seed_every: u32,
     recontacts: usize, forget_after: Duration, anti_entropy: bool, rumours: bool,
     sessions_max: usize, reconciliation: Reconciliation, scrub_cycle: Duration, event_window: Duration, events_per_origin: usize,
@@ -93,7 +94,7 @@ macro_rules! parsed {
 parsed! {
     usize: "a whole number", u32: "a whole number", f64: "a number", bool: "true or false",
     Detector: "swim, heartbeat, phi, phi-normal, phi-akka or phi-exponential",
-    Reconciliation: "auto, sketch, merkle or digest"
+    Reconciliation: "auto, sketch, merkle or digest", Damping: "sends, counter, coin or age"
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tidings_proto::Config;
-use tidings_proto::base::policy::{Consistency, POLICIES, Policy, Values};
+use tidings_proto::base::policy::{Consistency, Mode, POLICIES, Policy, Values};
 use tidings_proto::base::session::Session;
 use tidings_proto::io::{Alarm, Command, CommandError, CommandId, Event, Reply};
 use tidings_sim::setup::{joined, settle};
@@ -142,6 +142,7 @@ fn a_declaration_reaches_all_and_what_contradicts_it_is_refused() {
         values: Values::parse("counter").unwrap(),
         consistency: Consistency::Causal,
         lifetime_ms: None,
+        mode: Mode::default(),
     };
     declare(&mut world, 0, "hits", counters);
     settle(&mut world, SETTLED);

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use tidings_proto::Config;
-use tidings_proto::config::{Detector, PhiForm, Reconciliation};
+use tidings_proto::base::policy::{Mode, Policy};
+use tidings_proto::config::{Damping, Detector, PhiForm, Reconciliation};
 use tidings_proto::io::{Command, Contribution};
 use tidings_sim::reconcile::{Difference, Replicas};
 use tidings_sim::setup::{joined, spread};
@@ -198,6 +199,24 @@ const ROWS: &[Row] = &[
         low: |c| c.transmit_factor = 0.5,
         high: |c| c.transmit_factor = 6.0,
         measure: |c| one_key(c, |w, h| w.node(h).stats().rumours_state_sent),
+    },
+    Row {
+        setting: "damping",
+        low: |c| (c.damping, c.damping_threshold) = (Damping::Coin, 1),
+        high: |_| {},
+        measure: |c| one_key(c, |w, h| w.node(h).stats().rumours_state_sent),
+    },
+    Row {
+        setting: "damping_threshold",
+        low: |c| (c.damping, c.damping_threshold) = (Damping::Counter, 1),
+        high: |c| (c.damping, c.damping_threshold) = (Damping::Counter, 20),
+        measure: |c| one_key(c, |w, h| w.node(h).stats().rumours_state_sent),
+    },
+    Row {
+        setting: "pull_interval",
+        low: |c| c.pull_interval = secs(4),
+        high: |_| {},
+        measure: questions_about_a_pulled_keyspace,
     },
     Row {
         setting: "datagram_bytes",
@@ -482,6 +501,14 @@ fn backlog(config: &Config) -> World {
         world.set(1, format!("key {i}"), [b'v'; 60]);
     }
     world
+}
+
+fn questions_about_a_pulled_keyspace(config: &Config) -> f64 {
+    let mut world = converged(4, config);
+    let policy = Policy { mode: Mode::Pull, ..Policy::default() };
+    world.command(0, Command::Declare { keyspace: "kv".to_owned(), policy });
+    world.run_for(secs(30));
+    total(&world, |w, h| w.node(h).stats().pulls_sent)
 }
 
 fn largest_datagram(config: &Config) -> f64 {

@@ -17,14 +17,17 @@ struct Record {
     kind: String,
     consistency: String,
     lifetime_ms: Option<u64>,
+    mode: String,
     declared: bool,
 }
 
 pub(crate) fn run(agent: &Client, command: &Keyspace) -> Result<(), Failure> {
     match command {
         Keyspace::List { json } => list(agent, *json),
-        Keyspace::Set { name, kind, consistency, lifetime } => {
-            let said = json!({ "kind": kind, "consistency": consistency, "lifetime": lifetime });
+        Keyspace::Set { name, kind, consistency, lifetime, mode } => {
+            let said = json!({
+                "kind": kind, "consistency": consistency, "lifetime": lifetime, "mode": mode,
+            });
             let (url, body) = (format!("{PATH}/{}", segment(name)), said.to_string());
             let answer = block_on(agent.answer(Method::PUT, &url, body.into()))?;
             match answer.status.is_success() {
@@ -51,7 +54,11 @@ fn list(agent: &Client, json: bool) -> Result<(), Failure> {
     let lifetime = |r: &Record| r.lifetime_ms.map_or("-".to_owned(), |ms| format!("{ms}ms"));
     let rows = records.iter().map(|r| {
         let declared = if r.declared { "yes" } else { "no" }.to_owned();
-        vec![plain(&r.name), r.kind.clone(), r.consistency.clone(), lifetime(r), declared]
+        let words = [r.kind.clone(), r.consistency.clone(), r.mode.clone(), lifetime(r), declared];
+        [vec![plain(&r.name)], words.to_vec()].concat()
     });
-    print_line(&table(&["NAME", "KIND", "CONSISTENCY", "LIFETIME", "DECLARED"], rows.collect()))
+    print_line(&table(
+        &["NAME", "KIND", "CONSISTENCY", "MODE", "LIFETIME", "DECLARED"],
+        rows.collect(),
+    ))
 }

@@ -24,6 +24,8 @@ struct Declaration {
     consistency: Option<String>,
     /// A duration such as 60s; 0s: for ever.
     lifetime: Option<String>,
+    /// push, pull or push-pull.
+    mode: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -32,14 +34,16 @@ struct Record<'a> {
     kind: &'static str,
     consistency: &'static str,
     lifetime_ms: Option<u64>,
+    mode: &'static str,
     /// False: nobody declared it, so the default holds.
     declared: bool,
 }
 
 fn record(name: &str, policy: Option<Policy>) -> Record<'_> {
-    let Policy { values, consistency, lifetime_ms } = policy.unwrap_or_default();
+    let Policy { values, consistency, lifetime_ms, mode } = policy.unwrap_or_default();
     let (kind, consistency) = (values.as_str(), consistency.as_str());
-    Record { name, kind, consistency, lifetime_ms, declared: policy.is_some() }
+    let mode = mode.as_str();
+    Record { name, kind, consistency, lifetime_ms, mode, declared: policy.is_some() }
 }
 
 pub(super) async fn list(State(app): State<Arc<App>>, query: Query) -> Result<Response, Fault> {
@@ -75,7 +79,12 @@ pub(super) async fn declare(
     let before = all.into_iter().find(|(known, _)| *known == name);
     let mut policy = before.and_then(|(_, policy)| policy).unwrap_or_default();
     let lifetime = said.lifetime.as_deref().map(lifetime_ms).transpose()?;
-    let words = [("kind", said.kind), ("consistency", said.consistency), ("lifetime_ms", lifetime)];
+    let words = [
+        ("kind", said.kind),
+        ("consistency", said.consistency),
+        ("lifetime_ms", lifetime),
+        ("mode", said.mode),
+    ];
     for (word, value) in words {
         if let Some(value) = value {
             policy.set(word, &value).map_err(|error| refused(&error))?;

@@ -84,6 +84,17 @@ fn a_keyspace_is_declared_once_and_holds_everywhere() {
     assert!(added.status.success(), "{}", text(&added.stderr));
     let listed = text(&run_with(&b, &["keyspace", "list"]).stdout);
     assert!(listed.contains("hits") && listed.contains("causal"), "{listed}");
+    assert_eq!(declared["mode"], "push");
+    assert!(run_with(&a, &["keyspace", "set", "hits", "--mode", "pull"]).status.success());
+    let added = run_with(&b, &["kv", "update", "k", "add", "3", "--keyspace", "hits"]);
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    eventually("the other asks for it", || {
+        let record = a.get("/v1/tidings/keyspace/hits").json();
+        let got = text(&run_with(&a, &["kv", "get", "k", "--keyspace", "hits"]).stdout);
+        (record["mode"] == "pull" && record["kind"] == "counter" && got.trim() == "5").then_some(())
+    });
+    let line = one_line_failure(&run_with(&a, &["keyspace", "set", "hits", "--mode", "poll"]), 2);
+    assert!(line.contains("mode \"poll\": expected push, pull or push-pull"), "{line}");
     let line = one_line_failure(&run_with(&b, &["kv", "get", "k", "--keyspace", "nowhere"]), 1);
     assert!(line.contains("unknown keyspace \"nowhere\""), "{line}");
     assert_eq!(b.get("/v1/kv/nowhere").text(), "", "Consul's answer is as it was");

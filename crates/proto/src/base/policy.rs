@@ -1,5 +1,5 @@
 //! Decides what can be declared of a keyspace: what its values are, what its readers are promised,
-//! how long its keys live. Nothing here says "strong": gossip has no such promise to give.
+//! how long its keys live, how its news travels. Nothing here says "strong": gossip has no such promise to give.
 
 use std::fmt;
 
@@ -73,6 +73,44 @@ impl Consistency {
     }
 }
 
+/// How news of a keyspace travels (Demers et al. 1987, 1.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Who has news tells it: quick, and each node hears it several times.
+    #[default]
+    Push,
+    /// Who asks is told: each node hears it about once, some intervals later. For what can wait.
+    Pull,
+    /// Both: the few that were not told ask.
+    PushPull,
+}
+
+impl Mode {
+    pub const ALL: [Mode; 3] = [Mode::Push, Mode::Pull, Mode::PushPull];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Push => "push",
+            Mode::Pull => "pull",
+            Mode::PushPull => "push-pull",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Mode> {
+        Mode::ALL.into_iter().find(|mode| mode.as_str() == text)
+    }
+
+    /// Whether who has news tells it unasked.
+    pub fn pushes(self) -> bool {
+        self != Mode::Pull
+    }
+
+    /// Whether news is kept for who asks.
+    pub fn pulls(self) -> bool {
+        self != Mode::Push
+    }
+}
+
 /// What is declared of a keyspace. Every node holds the same one, as it travels as an entry.
 ///
 /// There is no strong one: a policy in text that asks for it is refused, and in code it cannot be
@@ -89,6 +127,7 @@ pub struct Policy {
     pub consistency: Consistency,
     /// Milliseconds that a key lives unless its write says otherwise; `None`: for ever.
     pub lifetime_ms: Option<u64>,
+    pub mode: Mode,
 }
 
 /// Promises that need agreement before an answer.
@@ -103,7 +142,7 @@ const STRONG: [&str; 7] = [
 ];
 
 impl Policy {
-    /// Sets one word of a declaration: `kind`, `consistency` or `lifetime_ms`.
+    /// Sets one word of a declaration: `kind`, `consistency`, `lifetime_ms` or `mode`.
     pub fn set(&mut self, word: &str, value: &str) -> Result<(), PolicyError> {
         let refused = |expected: &'static str| PolicyError::Value {
             word: word.to_owned(),
@@ -130,6 +169,9 @@ impl Policy {
                 let ms = value.parse().map_err(|_| refused("milliseconds; 0: for ever"))?;
                 self.lifetime_ms = Some(ms).filter(|&ms| ms > 0);
             }
+            "mode" => {
+                self.mode = Mode::parse(value).ok_or_else(|| refused("push, pull or push-pull"))?;
+            }
             _ => return Err(PolicyError::Word { word: word.to_owned() }),
         }
         Ok(())
@@ -155,7 +197,11 @@ impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (values, consistency) = (self.values.as_str(), self.consistency.as_str());
         let lifetime = self.lifetime_ms.unwrap_or(0);
-        write!(f, "kind={values} consistency={consistency} lifetime_ms={lifetime}")
+        write!(f, "kind={values} consistency={consistency} lifetime_ms={lifetime}")?;
+        match self.mode {
+            Mode::Push => Ok(()),
+            other => write!(f, " mode={}", other.as_str()),
+        }
     }
 }
 
@@ -181,7 +227,7 @@ impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PolicyError::Word { word } => {
-                write!(f, "{word:?}: expected kind, consistency or lifetime_ms")
+                write!(f, "{word:?}: expected kind, consistency, lifetime_ms or mode")
             }
             PolicyError::Value { word, value, expected } => {
                 write!(f, "{word} {value:?}: expected {expected}")
@@ -204,14 +250,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn policies_round_trip(values in 0usize..9, causal: bool, ms: Option<u64>) {
+        fn policies_round_trip(values in 0usize..9, causal: bool, ms: Option<u64>, mode in 0usize..3) {
             let values = match values {
                 0 => Values::Any,
                 1 => Values::Plain,
                 n => Values::Merging(Kind::ALL[n - 2]),
             };
             let consistency = if causal { Consistency::Causal } else { Consistency::Eventual };
-            let policy = Policy { values, consistency, lifetime_ms: ms.filter(|&ms| ms > 0) };
+            let lifetime_ms = ms.filter(|&ms| ms > 0);
+            let policy = Policy { values, consistency, lifetime_ms, mode: Mode::ALL[mode] };
             prop_assert_eq!(Policy::read(&policy.to_string()), Some(policy));
         }
 

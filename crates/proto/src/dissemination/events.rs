@@ -154,6 +154,14 @@ impl EventLog {
         self.recent.get(number.checked_sub(self.recent_base)? as usize)
     }
 
+    /// The number of one of the latest arrivals.
+    pub fn number_of(&self, (origin, seq): (NodeId, u64)) -> Option<u64> {
+        const LATEST: usize = 64;
+        let first = self.recent.len().saturating_sub(LATEST);
+        let at = self.recent.range(first..).rposition(|e| (e.origin, e.seq) == (origin, seq))?;
+        Some(self.recent_base + (first + at) as u64)
+    }
+
     /// Whether a limit refuses events of this sender.
     pub fn is_full_for(&self, origin: NodeId) -> bool {
         let known = self.origins.contains_key(&origin);

@@ -79,6 +79,20 @@ impl RumourQueue {
         self.classes[topic as usize].sends.remove(&key);
     }
 
+    pub fn has(&self, topic: Topic, key: u64) -> bool {
+        self.classes[topic as usize].sends.contains_key(&key)
+    }
+
+    /// It was heard from a member who had heard it again `theirs` times: counts where that is no less
+    /// than here (minimization). Returns how often; 0 for what is not told.
+    pub fn heard_again(&mut self, topic: Topic, key: u64, theirs: u8) -> u32 {
+        let Some(told) = self.classes[topic as usize].sends.get_mut(&key) else { return 0 };
+        if theirs >= told.trail.heard_again() {
+            told.trail.hear_again();
+        }
+        u32::from(told.trail.heard_again())
+    }
+
     pub fn is_empty(&self) -> bool {
         self.classes.iter().all(|c| c.sends.is_empty())
     }

@@ -13,6 +13,8 @@ use crate::wire::frame::{kind, put_frame};
 pub struct Trail {
     /// Members that told it on, the last one included; [`UNKNOWN`] where somebody did not say.
     hops: u8,
+    /// Heard again since, by whoever tells it.
+    again: u8,
     /// When it was first told, by the clock of this node.
     born: Time,
 }
@@ -25,23 +27,39 @@ const AGE_MAX: u64 = 1_000_000_000;
 impl Trail {
     /// News of this node itself.
     pub fn here(now: Time) -> Trail {
-        Trail { hops: 0, born: now }
+        Trail { hops: 0, again: 0, born: now }
     }
 
     /// News whose way is not known: it did not come as a rumour, or by a member that says nothing.
-    pub const NONE: Trail = Trail { hops: UNKNOWN, born: Time::ZERO };
+    pub const NONE: Trail = Trail { hops: UNKNOWN, again: 0, born: Time::ZERO };
 
     /// Hops and age, where they are known.
     pub fn told(self, now: Time) -> Option<(u8, Duration)> {
         (self.hops != UNKNOWN).then(|| (self.hops, now.since(self.born)))
     }
 
-    /// Says how the frame that follows came here; nothing where that is not known. At most 9 bytes.
+    pub fn heard_again(self) -> u8 {
+        self.again
+    }
+
+    pub fn hear_again(&mut self) {
+        self.again = self.again.saturating_add(1);
+    }
+
+    /// News that came this way, as it is told on.
+    pub fn anew(self) -> Trail {
+        Trail { again: 0, ..self }
+    }
+
+    /// Says how the frame that follows came here; nothing where that is not known. At most 10 bytes.
     pub fn put(self, out: &mut Vec<u8>, now: Time) {
         if let Some((hops, age)) = self.told(now) {
             put_frame(out, kind::TRAIL, |out| {
                 out.push(hops);
                 put_age(out, age);
+                if self.again > 0 {
+                    out.push(self.again);
+                }
             });
         }
     }
@@ -51,7 +69,9 @@ impl Trail {
         let mut r = Reader::new(body);
         let hops = r.u8("hops")?;
         let age = read_age(&mut r)?;
-        Ok(Trail { hops: hops.saturating_add(1).min(UNKNOWN - 1), born: now - (age + transit) })
+        let again = if r.is_empty() { 0 } else { r.u8("heard again")? };
+        let hops = hops.saturating_add(1).min(UNKNOWN - 1);
+        Ok(Trail { hops, again, born: now - (age + transit) })
     }
 }
 

@@ -30,6 +30,13 @@ pub fn spread_time(config: &Config, nodes: usize) -> Duration {
     eager + config.tick * 2
 }
 
+/// How long it takes until all have asked for what one has, where each asks one member per interval
+/// and whoever is asked learns as well: about log3 n intervals, and three for the last few.
+pub fn pull_time(config: &Config, nodes: usize) -> Duration {
+    let rounds = libm::log(nodes.max(2) as f64) / libm::log(3.0) + 3.0;
+    config.pull_interval.mul_f64(rounds)
+}
+
 /// Minimum suspicion: the tolerated pause, or `alpha * log10 n` periods where that is longer.
 pub fn suspicion_min(config: &Config, nodes: usize) -> Duration {
     let log10 = libm::log10(nodes.max(10) as f64);

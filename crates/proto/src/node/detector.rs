@@ -132,7 +132,7 @@ impl Node {
 
     /// One peer hears all counters that rose of late, in as many datagrams as a burst has.
     fn tell_counters(&mut self, out: &mut Outbox) {
-        let mut peers = std::mem::take(&mut self.peers);
+        let mut peers = std::mem::take(&mut self.choice.picked);
         let table = &self.table;
         let is_me = |slot| table.addr(slot) == table.addr(ME);
         peers::uniform(table, 1, &mut self.pulse.rng, is_me, &mut peers);
@@ -150,7 +150,7 @@ impl Node {
                 }
             }
         }
-        self.peers = peers;
+        self.choice.picked = peers;
     }
 
     /// On the messages of probing, which flow anyway.

@@ -119,6 +119,9 @@ impl Node {
                 self.sessions.disputed(now.mono);
             }
             self.stats.rumours_stale += 1;
+            if precedence == self.table.precedence(slot) && matches!(via, Via::Rumour(_)) {
+                self.heard_again(Topic::Member, u64::from(slot));
+            }
             return;
         }
         // From the owner too: what one node took because of who carried it, the others would refuse.

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `mod` | the machine: input, timers, deadline |
 //! | `packets` | datagrams in and out, piggybacked news |
+//! | `pulling` | how entries are told by the mode of their keyspace; asking, answering |
 //! | `probing` | probes, helpers, witnesses, recontact |
 //! | `aggregates` | numbers over all members, exchanged in epochs |
 //! | `asking` | what a request of ours asks for |
@@ -34,6 +35,7 @@ mod members;
 mod packets;
 mod policies;
 mod probing;
+mod pulling;
 mod readers;
 mod receipts;
 mod reconciling;
@@ -72,7 +74,8 @@ use crate::io::{
 use crate::membership::facts::{FactStore, Facts};
 use crate::membership::known::Known;
 use crate::membership::record::{Precedence, Standing, record_checksum};
-use crate::membership::table::{ME, Slot, Table};
+use crate::membership::table::{ME, Table};
+use crate::peers::Choice;
 use crate::state::disk::{self, Reserved};
 use crate::state::flag;
 use crate::state::store::Store;
@@ -85,6 +88,7 @@ use detector::Pulse;
 use flags::Flags;
 use forgetting::Forgetting;
 use joining::Joins;
+use pulling::Pulling;
 use readers::Readers;
 use receipts::Receipts;
 use sessions::Sessions;
@@ -129,7 +133,6 @@ pub struct Node {
     phase: Phase,
 
     rng_probe: Rng,
-    rng_peers: Rng,
     probes: Probes,
     next_probe: Time,
     /// Lost members and seeds are looked for at the same beat, but never slowed down.
@@ -143,7 +146,8 @@ pub struct Node {
 
     queue: RumourQueue,
     rounds: Rounds,
-    peers: Vec<Slot>,
+    pulling: Pulling,
+    choice: Choice,
 
     /// Identities that are over and forgotten, with their last incarnation; bounded.
     forgotten: Forgotten,
@@ -237,7 +241,6 @@ impl Node {
             table: Table::new(key, facts.intern(own), precedence),
             phase: if config.durable { Phase::Starting } else { Phase::Running },
             rng_probe,
-            rng_peers: Rng::fork(&seed, "peers"),
             probes: Probes::default(),
             next_probe: now.mono + first_probe,
             next_contact: now.mono + first_probe,
@@ -248,7 +251,8 @@ impl Node {
             case_order: VecDeque::new(),
             queue: RumourQueue::default(),
             rounds: Rounds::default(),
-            peers: Vec::new(),
+            pulling: Pulling::new(&seed),
+            choice: Choice::new(&seed),
             forgotten: Forgotten::default(),
             seeds: Vec::new(),
             seed_turn: SeedTurn { next: 0, countdown: config.seed_every },
@@ -285,6 +289,7 @@ impl Node {
 
     /// Members from the disk are addresses to rejoin; those of a simulation are live at once.
     fn remember(&mut self, rejoin: Vec<Facts>, live: Option<&Known>, now: Time) {
+        self.read_modes(now);
         let addrs: Vec<SocketAddr> =
             rejoin.iter().filter(|f| f.id != self.id).map(|f| f.addr).collect();
         if !addrs.is_empty() {
@@ -456,6 +461,7 @@ impl Node {
         self.run_endings(now, out);
         self.run_policies(now, out);
         self.run_readers(now.mono, out);
+        self.run_pulls(now, out);
         self.run_aggregates(now, out);
         self.run_scrub(now, out);
         self.run_forgetting(now, out);
@@ -488,6 +494,7 @@ impl Node {
                     .min(self.suspicions.next_attention())
                     .min(self.rounds.next_deadline())
                     .min(self.joins.next_deadline())
+                    .min(self.pulling.next_deadline())
                     .min(self.sessions.next_deadline())
                     .min(self.receipts.next_deadline())
                     .min(self.flags.next_deadline())

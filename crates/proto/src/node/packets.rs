@@ -8,13 +8,16 @@ use super::{Node, Phase};
 use crate::aggregation::message::Exchange;
 use crate::base::hash::HashKey;
 use crate::base::id::NodeId;
+use crate::base::policy::Mode;
 use crate::base::time::{Now, Time};
+use crate::config::Damping;
 use crate::convergence::message::{Answer, Ask};
 use crate::detection::message::{
     Accusation, Ack, Ping, PingReq, Prints, decode_answer, put_accusation,
 };
 use crate::detection::suspicion::Suspicions;
 use crate::dissemination::events::{EventLog, StoredEvent};
+use crate::dissemination::pull::Pull;
 use crate::dissemination::queue::{Encoded, Topic};
 use crate::dissemination::trail::Trail;
 use crate::flow;
@@ -54,6 +57,7 @@ pub(super) enum Spent {
     Digest,
     Sketch,
     Delta,
+    Pull,
 }
 
 impl Node {
@@ -171,6 +175,7 @@ impl Node {
             kind::FORGET_ANSWER => {
                 self.forget_answered(Consent::decode(body)?, sender, from, now, out);
             }
+            kind::PULL => self.pulled(Pull::decode(body)?, from, now, out),
             kind::NAME_CLAIM => self.name_claimed(Record::decode(body)?, now, out),
             _ => self.news(kind, body, Via::Rumour(sender), from, now, out)?,
         }
@@ -260,6 +265,7 @@ impl Node {
             Spent::Digest => &mut self.stats.bytes_digest,
             Spent::Sketch => &mut self.stats.bytes_sketch,
             Spent::Delta => &mut self.stats.bytes_delta,
+            Spent::Pull => &mut self.stats.bytes_pull,
         };
         *counter += bytes as u64;
     }
@@ -290,9 +296,30 @@ impl Node {
         };
         let end =
             (out.bytes.len() + self.config.changes_bytes).min(start + self.config.datagram_bytes);
+        let tick = self.config.tick;
+        let life = match self.config.damping {
+            Damping::Age => tick * self.config.damping_threshold,
+            _ => Duration::MAX,
+        };
+        let (store, pulling, mut by_mode) = (&self.store, &self.pulling, [0; 3]);
         let counts = self.queue.fill(&mut out.bytes, end, |topic, key, trail, out| {
-            parts.encode(topic, key, trail, out)
+            let kept = if topic == Topic::State { store.get(key as u32) } else { None };
+            let mode = kept.map(|kept| pulling.mode(&kept.entry.keyspace));
+            // Who was not told for a tick will ask.
+            let life = if mode == Some(Mode::PushPull) { life.min(tick) } else { life };
+            if trail.told(now).is_some_and(|(_, age)| age > life) {
+                return Encoded::Gone;
+            }
+            let before = out.len();
+            let encoded = parts.encode(topic, key, trail, out);
+            if let (Some(mode), true) = (mode, out.len() <= end) {
+                by_mode[mode as usize] += out.len() - before;
+            }
+            encoded
         });
+        for (mode, bytes) in Mode::ALL.into_iter().zip(by_mode) {
+            self.count_mode(mode, bytes, peers as u64);
+        }
         let [accusations, members, state, events] = counts.map(|c| (c * peers) as u64);
         self.stats.accusations_sent += accusations;
         self.stats.rumours_member_sent += members;
@@ -305,10 +332,10 @@ impl Node {
     pub(super) fn spread(&mut self, now: Now, out: &mut Outbox) {
         let prompt = self.queue.has_fresh() && self.rounds.take_prompt(now.mono);
         let k = if prompt { self.config.eager_fanout } else { self.config.fanout };
-        let mut peers = std::mem::take(&mut self.peers);
+        let mut peers = std::mem::take(&mut self.choice.picked);
         let table = &self.table;
         let is_me = |slot| table.addr(slot) == table.addr(ME);
-        peers::uniform(table, k, &mut self.rng_peers, is_me, &mut peers);
+        peers::uniform(table, k, &mut self.choice.rng, is_me, &mut peers);
         if !peers.is_empty() {
             for _ in 0..self.config.burst_packets {
                 let start = self.begin(out);
@@ -338,13 +365,32 @@ impl Node {
             Some(self.rounds.interval(now.mono, self.config.tick))
         };
         self.rounds.sent(now.mono, left, fresh_left);
-        self.peers = peers;
+        self.choice.picked = peers;
+    }
+
+    /// Somebody told what this node knows already: it is no news there, so perhaps nowhere.
+    pub(super) fn heard_again(&mut self, topic: Topic, key: u64) {
+        let threshold = self.config.damping_threshold;
+        let cold = match self.config.damping {
+            Damping::Sends | Damping::Age => return,
+            Damping::Counter => {
+                let theirs = self.receipts.trail.heard_again();
+                self.queue.heard_again(topic, key, theirs) >= threshold
+            }
+            Damping::Coin => {
+                self.queue.has(topic, key) && self.pulling.rng.chance(1.0 / f64::from(threshold))
+            }
+        };
+        if cold {
+            self.stats.rumours_cooled += 1;
+            self.queue.remove(topic, key);
+        }
     }
 
     /// Queues news for the next packets and, as it is fresh, for a round of its own.
     pub(super) fn tell(&mut self, topic: Topic, key: u64, now: Time) {
         if self.config.rumours || topic == Topic::Accusation {
-            self.queue.push(topic, key, self.receipts.trail);
+            self.queue.push(topic, key, self.receipts.trail.anew());
             self.rounds.fresh(now, self.config.batch);
         }
     }
@@ -387,6 +433,21 @@ impl Node {
     }
 }
 
+/// An entry as a rumour, or where it is too large, that it is here to be fetched.
+pub(super) fn put_entry(out: &mut Vec<u8>, entry: &Entry, trail: Trail, key: &HashKey, now: Time) {
+    let size = entry.value.as_ref().map_or(0, |v| v.len()) + entry.key.len();
+    trail.put(out, now);
+    let start = out.len();
+    if size <= RUMOUR_BYTES_MAX {
+        entry.put(out, key, now);
+    }
+    if size > RUMOUR_BYTES_MAX || out.len() - start > RUMOUR_BYTES_MAX {
+        out.truncate(start);
+        let advert = Advert { keyspace: &entry.keyspace, key: &entry.key, dot: entry.dot };
+        advert.put(out, kind::ADVERT);
+    }
+}
+
 /// Where the bytes of rumours live: the queue knows keys only.
 struct RumourSources<'a, F> {
     key: &'a HashKey,
@@ -419,19 +480,7 @@ impl<'a, F: Fn(NodeId) -> Option<&'a Accusers>> RumourSources<'a, F> {
             }
             Topic::State => {
                 let Some(kept) = self.store.get(key as u32) else { return Encoded::Gone };
-                let entry = &kept.entry;
-                let size = entry.value.as_ref().map_or(0, |v| v.len()) + entry.key.len();
-                trail.put(out, self.now);
-                let start = out.len();
-                if size <= RUMOUR_BYTES_MAX {
-                    entry.put(out, self.key, self.now);
-                }
-                if size > RUMOUR_BYTES_MAX || out.len() - start > RUMOUR_BYTES_MAX {
-                    out.truncate(start);
-                    let advert =
-                        Advert { keyspace: &entry.keyspace, key: &entry.key, dot: entry.dot };
-                    advert.put(out, kind::ADVERT);
-                }
+                put_entry(out, &kept.entry, trail, self.key, self.now);
             }
             Topic::Event => {
                 let Some(event) = self.events.by_number(key) else { return Encoded::Gone };

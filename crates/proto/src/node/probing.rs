@@ -211,12 +211,12 @@ impl Node {
     }
 
     fn ask_helpers(&mut self, seq: u16, probe: &Probe, now: Now, out: &mut Outbox) {
-        let mut helpers = std::mem::take(&mut self.peers);
+        let mut helpers = std::mem::take(&mut self.choice.picked);
         let (table, target) = (&self.table, probe.target);
         peers::uniform(
             table,
             self.config.indirect_probes,
-            &mut self.rng_peers,
+            &mut self.choice.rng,
             |slot| {
                 let not_now = table.is_suspect(slot) || table.addr(slot) == table.addr(ME);
                 table.id(slot) == target || not_now
@@ -236,7 +236,7 @@ impl Node {
         if let Some(probe) = self.probes.get_mut(seq) {
             probe.helpers = helpers.len() as u32;
         }
-        self.peers = helpers;
+        self.choice.picked = helpers;
     }
 
     fn ask_by_stream(&mut self, seq: u16, probe: &Probe, now: Time, out: &mut Outbox) {

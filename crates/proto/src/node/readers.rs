@@ -150,7 +150,7 @@ impl Node {
             .take(ASKED_AT_ONCE)
             .collect();
         if peers.len() < writers.len().min(ASKED_AT_ONCE) && !live.is_empty() {
-            peers.push(live[self.rng_peers.index(live.len())]);
+            peers.push(live[self.choice.rng.index(live.len())]);
         }
         for slot in peers {
             let (peer, addr) = (self.table.id(slot), self.table.addr(slot));

@@ -239,7 +239,7 @@ impl Node {
             // What filters missed, and what the peer lacks.
             return self.ask_sums(peer, addr, true, out);
         };
-        let filter = self.live.filter(part, self.rng_peers.u64());
+        let filter = self.live.filter(part, self.choice.rng.u64());
         let start = self.begin(out);
         Filtered { part, filter }.put(&mut out.bytes);
         self.ask_compared(start, Ask::Exchange(comparison), peer, addr, out);

@@ -73,7 +73,7 @@ impl Node {
         if live.is_empty() || self.phase != Phase::Running {
             return;
         }
-        let member = live[self.rng_peers.index(live.len())];
+        let member = live[self.choice.rng.index(live.len())];
         let (peer, addr): (_, SocketAddr) = (self.table.id(member), self.table.facts(member).addr);
         let start = self.begin(out);
         let entry = &self.store.kept(slot).entry;

@@ -144,7 +144,7 @@ impl Node {
                 }
             }
         }
-        match self.state_mismatch.compare(theirs.state, now.mono, spread) {
+        match self.state_mismatch.compare(theirs.state, now.mono, self.state_spread()) {
             Verdict::Equal => {
                 self.sessions.synced = true;
                 self.sessions.in_vain = 0;
@@ -199,7 +199,7 @@ impl Node {
             self.sessions.second_look = Time::NEVER;
             let live = self.table.live();
             if !live.is_empty() {
-                let slot = live[self.rng_peers.index(live.len())];
+                let slot = live[self.choice.rng.index(live.len())];
                 self.probe(slot, Purpose::Recontact, self.config.probe_period, now, out);
             }
         }
@@ -238,7 +238,7 @@ impl Node {
         if self.sessions.active >= self.config.sessions_max {
             return;
         }
-        let spread = self.spread_time();
+        let spread = self.state_spread();
         self.sessions.state_after = now + spread;
         self.state_mismatch.session_opened(now);
         if self.state_mismatch.is_quiet(now, spread) {
@@ -566,7 +566,7 @@ impl Node {
                 if self.covers(&vectors) {
                     return Ok(());
                 }
-                let check_at = now.mono + self.spread_time();
+                let check_at = now.mono + self.state_spread();
                 self.sessions.gap = Some(Gap { peer, addr, vectors, check_at });
                 return Ok(());
             }

@@ -11,8 +11,9 @@ use crate::base::clocks::{Dot, Hlc};
 use crate::base::context::ShortDot;
 use crate::base::id::NodeId;
 use crate::base::operation::{Kind, Operation};
-use crate::base::policy::{Consistency, Policy};
+use crate::base::policy::{Consistency, POLICIES, Policy};
 use crate::base::time::{Now, Time};
+use crate::config::Damping;
 use crate::dissemination::events::{Received, StoredEvent};
 use crate::dissemination::queue::Topic;
 use crate::flow::DISK_RETRY;
@@ -430,11 +431,17 @@ impl Node {
         // Without room for what waits, a session goes on and readers wait.
         let in_time = via != Via::Session || !self.store.is_holding_all();
         self.store.hold_back(self.sessions.synced && in_time);
+        let told = if rumoured { self.told_here(&entry) } else { None };
         let mut won = Vec::new();
         let applied = self.store.receive(entry, force, &mut |slot| won.push(slot));
         self.tell_conflicts(out);
         match applied {
-            Applied::Stale => self.stats.entries_stale += 1,
+            Applied::Stale => {
+                self.stats.entries_stale += 1;
+                if let Some(slot) = told {
+                    self.heard_again(Topic::State, u64::from(slot));
+                }
+            }
             Applied::Full => self.stats.entry_limit += 1,
             Applied::Won(_) | Applied::Lost { .. } => self.stats.entries_applied += 1,
             Applied::Held => self.stats.entries_held += 1,
@@ -444,6 +451,15 @@ impl Node {
             self.entry_won(slot, via, now, out);
         }
         applied != Applied::Full
+    }
+
+    /// Where the same write is kept; not looked for where nothing follows from that.
+    fn told_here(&self, entry: &Entry) -> Option<EntrySlot> {
+        if matches!(self.config.damping, Damping::Sends | Damping::Age) {
+            return None;
+        }
+        let slot = self.store.slot(&entry.keyspace, &entry.key)?;
+        (self.store.kept(slot).entry.dot == entry.dot).then_some(slot)
     }
 
     /// Whether the entry may be an old copy of what was deleted and forgotten: its writer is unknown, or
@@ -463,11 +479,14 @@ impl Node {
 
     pub(super) fn entry_won(&mut self, slot: EntrySlot, via: Via, now: Now, out: &mut Outbox) {
         self.key_event(slot, out);
+        if *self.store.kept(slot).entry.keyspace == *POLICIES {
+            self.read_modes(now.mono);
+        }
         if via != Via::Joining {
             let entry = &self.store.kept(slot).entry;
             let way = self.way_here(via, Some(entry.stamp), now);
             self.receipts.delays.entry(&entry.keyspace, entry.dot, way);
-            self.tell(Topic::State, u64::from(slot), now.mono);
+            self.tell_entry(slot, now.mono);
         }
     }
 
@@ -557,9 +576,13 @@ impl Node {
 
     pub(super) fn apply_event(&mut self, event: StoredEvent, via: Via, now: Now, out: &mut Outbox) {
         let complete = !matches!(via, Via::Rumour(_));
+        let written = (event.origin, event.seq);
         let due = match self.events.receive(event, complete) {
             Received::Duplicate => {
                 self.stats.events_duplicate += 1;
+                if let (false, Some(number)) = (complete, self.events.number_of(written)) {
+                    self.heard_again(Topic::Event, number);
+                }
                 return;
             }
             Received::Full => {

@@ -1,7 +1,21 @@
-//! Decides whom to tell: k distinct live peers at random.
+//! Decides whom to tell. [`Choice`] holds what the ways of choosing share.
 
 use crate::base::rng::Rng;
 use crate::membership::table::{Slot, Table};
+
+/// What choosing needs beside the table.
+#[derive(Debug)]
+pub struct Choice {
+    pub rng: Rng,
+    /// The peers picked last; taken and given back, so that picking allocates nothing.
+    pub picked: Vec<Slot>,
+}
+
+impl Choice {
+    pub fn new(seed: &[u8; 32]) -> Choice {
+        Choice { rng: Rng::fork(seed, "peers"), picked: Vec::new() }
+    }
+}
 
 /// Fills `out` with up to `k` distinct live peers, uniformly at random, without those that
 /// `skip` names. O(k): an unlucky draw is repeated a bounded number of times.
