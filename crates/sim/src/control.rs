@@ -215,13 +215,18 @@ impl World {
         self.watch.violations()
     }
 
+    /// Hosts that run and have not left, on demand or since another holds their name.
+    pub fn members(&self) -> impl Iterator<Item = usize> + '_ {
+        self.up().filter(|&host| !self.view(host).left())
+    }
+
     /// Whether every running node lists as many live members as run in its cluster.
     pub fn all_see_their_own(&self) -> bool {
         let mut running: BTreeMap<&str, usize> = BTreeMap::new();
-        for host in self.up() {
+        for host in self.members() {
             *running.entry(self.cluster(host)).or_default() += 1;
         }
-        self.up().all(|h| self.view(h).counts().0 == running[self.cluster(h)])
+        self.members().all(|h| self.view(h).counts().0 == running[self.cluster(h)])
     }
 
     /// Whether every running node lists exactly `n` live members.

@@ -99,10 +99,7 @@ impl Node {
             (None, Reconciliation::Merkle) => Method::Merkle,
             (None, Reconciliation::Auto | Reconciliation::Sketch) => Method::Sketch,
         };
-        // Deletes are no elements: sums of the live entries do not show which of two deletes is held.
-        let auto = self.config.reconciliation == Reconciliation::Auto;
-        let deletes = auto && self.store.tombstones() > 0;
-        if self.live.is_empty() || deletes || method == Method::Digest {
+        if self.live.is_empty() || method == Method::Digest {
             return self.open_delta(peer, addr, Delta::Repair, out);
         }
         let served = self.sessions.served;

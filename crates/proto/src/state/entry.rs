@@ -96,8 +96,8 @@ impl Entry {
         self.fields.set_lifetime(None);
     }
 
-    /// Whether it has an element in the state fingerprint. One that ends by itself has none: replicas
-    /// see it end at slightly different moments. That it was applied is in the vector.
+    /// Whether it always has an element in the state fingerprint. Deletes have none, and what ends by
+    /// itself: replicas see it end at slightly different moments. That they were applied is in the vector.
     pub fn is_printed(&self) -> bool {
         self.is_live() && self.fields.lifetime().is_none()
     }

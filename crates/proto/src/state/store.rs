@@ -90,6 +90,9 @@ pub struct Store {
     /// The last write of each origin that was discarded here, or that a successor stopped naming:
     /// others may not know that it is over.
     pub(super) losers: BTreeMap<NodeId, u64>,
+    /// Entries that are in the fingerprint only for as long as the vector's prefix does not tell of them:
+    /// deletes and what ends by itself, beyond a hole that may never be filled.
+    untold: BTreeSet<(NodeId, u64, EntrySlot)>,
     entry_print: Fingerprint,
     vector_print: Fingerprint,
     staged: BTreeMap<(NodeId, u64), Vec<Entry>>,
@@ -127,6 +130,7 @@ impl Store {
             pruned: BTreeMap::new(),
             pruned_order: VecDeque::new(),
             removed: Vec::new(),
+            untold: BTreeSet::new(),
             entry_print: Fingerprint::default(),
             vector_print: Fingerprint::default(),
             staged: BTreeMap::new(),
@@ -476,7 +480,8 @@ impl Store {
         (self.live, self.held())
     }
 
-    /// Over live entries and the vector; deletes are in the vector only.
+    /// Over live entries and the prefixes of the vector, which tell of the rest. What neither shows, a
+    /// delete beyond a hole, has an element as if it were live.
     pub fn print(&self) -> Fingerprint {
         Fingerprint(self.entry_print.0.wrapping_add(self.vector_print.0))
     }
@@ -485,17 +490,17 @@ impl Store {
         self.entries.len() - self.vacant.len()
     }
 
-    /// Over live entries alone.
+    /// Over live entries, and deletes that the vector's prefix does not tell of.
     pub fn entry_print(&self) -> Fingerprint {
         self.entry_print
     }
 
-    /// Over the vector alone.
+    /// Over the prefixes of the vector alone.
     pub fn vector_print(&self) -> Fingerprint {
         self.vector_print
     }
 
-    /// Live entries that came and went since the last call, in order.
+    /// Elements of the state fingerprint that came and went since the last call, in order.
     pub fn drain_live_changes(&mut self) -> impl Iterator<Item = LiveChange> + '_ {
         self.live_changes.drain(..)
     }
@@ -634,6 +639,19 @@ impl Store {
         if after > 0 {
             self.vector_print += print(after);
         }
+        self.tell(origin, after);
+    }
+
+    /// The prefix tells of these now.
+    fn tell(&mut self, origin: NodeId, upto: u64) {
+        while let Some(&told) = self.untold.range((origin, 0, 0)..=(origin, upto, u32::MAX)).next()
+        {
+            self.untold.remove(&told);
+            let (_, _, slot) = told;
+            let print = self.kept(slot).print;
+            self.entry_print -= print;
+            self.live_changes.push(LiveChange { print, slot, live: false });
+        }
     }
 
     fn insert(&mut self, entry: Entry) -> EntrySlot {
@@ -676,7 +694,11 @@ impl Store {
             self.dead.insert(slot);
         }
         *self.by_origin.entry(entry.dot.origin).or_default() += 1;
-        if entry.is_printed() {
+        let untold = !entry.is_printed() && self.vector.upto(entry.dot.origin) < entry.dot.seq;
+        if untold {
+            self.untold.insert((entry.dot.origin, entry.dot.seq, slot));
+        }
+        if untold || entry.is_printed() {
             self.entry_print += print;
             self.live_changes.push(LiveChange { print, slot, live: true });
         }
@@ -695,7 +717,8 @@ impl Store {
         if *held == 0 {
             self.by_origin.remove(&entry.dot.origin);
         }
-        if entry.is_printed() {
+        let untold = self.untold.remove(&(entry.dot.origin, entry.dot.seq, slot));
+        if untold || entry.is_printed() {
             self.entry_print -= *print;
             self.live_changes.push(LiveChange { print: *print, slot, live: false });
         }
@@ -869,6 +892,29 @@ mod tests {
         causal.superseded.add(Dot { origin: NodeId::from_u128(2), seq: 1 });
         a.apply(causal);
         assert!(a.take_discarded().is_empty());
+    }
+
+    /// A delete whose writer's earlier writes are lost: no prefix ever tells of it.
+    #[test]
+    fn a_delete_beyond_a_hole_shows_in_the_fingerprint() {
+        let (mut a, mut b) = (store(), store());
+        a.apply(entry(1, 7, 9, 5, None));
+        assert_ne!(a.print(), b.print());
+        b.apply(entry(2, 1, 9, 4, None));
+        a.apply(entry(2, 1, 9, 4, None));
+        assert_ne!(a.print(), b.print(), "b holds the older of two deletes");
+        b.apply(entry(1, 7, 9, 5, None));
+        assert_eq!(a.print(), b.print());
+        for seq in 1..7 {
+            a.apply(entry(1, seq, seq, seq, Some(1)));
+        }
+        assert_ne!(a.print(), b.print());
+        for seq in (1..7).rev() {
+            b.apply(entry(1, seq, seq, seq, Some(1)));
+        }
+        assert_eq!(a.print(), b.print());
+        let told = a.drain_live_changes().filter(|change| !change.live).count();
+        assert_eq!(told, 1, "the prefix tells of the delete now");
     }
 
     #[test]

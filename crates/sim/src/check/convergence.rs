@@ -65,8 +65,8 @@ fn unequal(world: &World, bound: Duration) -> String {
         }
         return format!("rule 6: not equal within {bound:?}: {found}");
     }
-    let counts: Vec<_> = world.up().map(|h| world.view(h).counts()).collect();
-    let live = world.up().count();
+    let counts: Vec<_> = world.members().map(|h| world.view(h).counts()).collect();
+    let live = world.members().count();
     format!("rule 6: not equal within {bound:?}: {live} live, seen as {counts:?}")
 }
 

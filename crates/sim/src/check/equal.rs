@@ -9,16 +9,16 @@ use crate::world::World;
 
 /// Compares the nodes of each cluster: fingerprints, members, entries and vectors.
 pub fn equal_states(world: &World) -> Result<(), String> {
-    let clusters: BTreeSet<&str> = world.up().map(|host| world.cluster(host)).collect();
+    let clusters: BTreeSet<&str> = world.members().map(|host| world.cluster(host)).collect();
     clusters.into_iter().try_for_each(|cluster| {
-        equal_among(world, world.up().filter(|&host| world.cluster(host) == cluster))
+        equal_among(world, world.members().filter(|&host| world.cluster(host) == cluster))
     })
 }
 
 /// Whether all fingerprints agree within each cluster: cheap, and nearly always right.
 pub(super) fn equal_fingerprints(world: &World) -> bool {
     let mut prints = BTreeMap::new();
-    world.up().all(|host| {
+    world.members().all(|host| {
         let mine = world.view(host).fingerprints();
         *prints.entry(world.cluster(host)).or_insert(mine) == mine
     })
