@@ -116,6 +116,11 @@ impl Node {
         self.ask_sums(peer, addr, likely, out);
     }
 
+    /// Whether parts of groups came and others did not.
+    fn is_waiting_for_parts(&self, comparison: &Comparison) -> bool {
+        comparison.groups.iter().any(|&group| self.store.is_staged(group))
+    }
+
     fn ask_sums(&mut self, peer: NodeId, addr: SocketAddr, sketch: bool, out: &mut Outbox) {
         let set = sketch.then(|| (*self.live.estimator().all(), self.live.len() as u64));
         let start = self.begin(out);
@@ -169,7 +174,10 @@ impl Node {
                 self.stats.sessions_single += 1;
                 let mut comparison = self.comparison(Search::Symbols);
                 self.entry_came(body, &mut comparison, now, out)?;
-                if let Some(entry) = comparison.lost.pop() {
+                if self.is_waiting_for_parts(&comparison) {
+                    // Deletes, or superseded: only the vectors tell.
+                    self.open_delta(peer, addr, Delta::Repair, out);
+                } else if let Some(entry) = comparison.lost.pop() {
                     // A fault, or not: the peer's sums with the entry say.
                     let print = entry.print(&self.key) as u64;
                     comparison.ladder.adopt(&[print], std::iter::empty());
@@ -496,8 +504,6 @@ impl Node {
             Search::Symbols | Search::Filters(_) => self.stats.sessions_sketch += 1,
         }
         self.stats.sketch_symbols += comparison.ladder.symbols_taken;
-        // Groups of which parts did not come wait: those are deletes or superseded, which the vectors
-        // that differ then will tell.
         // A walk that found nothing says nothing of the vectors.
         let Some(theirs) = theirs else { return self.ask_sums(peer, addr, false, out) };
         let ours = self.sums();
@@ -507,7 +513,8 @@ impl Node {
             for entry in std::mem::take(&mut comparison.lost) {
                 self.apply_entry(entry, Via::Session, true, now, out);
             }
-        } else if ours.rest != theirs.rest {
+        } else if ours.rest != theirs.rest || self.is_waiting_for_parts(comparison) {
+            // Parts that did not come are deletes, or superseded: only the vectors tell.
             self.open_delta(peer, addr, Delta::Repair, out);
         } else if ours == theirs {
             self.sessions.synced = true;

@@ -91,7 +91,10 @@ fn draw_settings(options: &mut Options, rng: &mut Rng) {
     if rng.chance(0.4) {
         return;
     }
+    let seed = Rng::from_u64(options.seed).bytes32();
     for setting in SETTINGS {
+        let mut own = Rng::fork(&seed, setting.name);
+        let rng = if settings::is_later(setting.name) { &mut own } else { &mut *rng };
         if !rng.chance(0.16) {
             continue;
         }

@@ -25,6 +25,14 @@ pub(super) fn set(config: &mut Config, values: &BTreeMap<String, String>) -> Res
     Ok(())
 }
 
+/// Settings that came after the first seeds were recorded: each draws from a stream of its own, so that
+/// those seeds go on to mean what they meant. Every new setting belongs here.
+const LATER: &[&str] = &["damping", "damping_threshold", "pull_interval"];
+
+pub(super) fn is_later(name: &str) -> bool {
+    LATER.contains(&name)
+}
+
 /// A value for a scenario, given the settings before it.
 pub(super) fn draw(name: &str, rng: &mut Rng, so_far: &Config) -> String {
     let period = so_far.probe_period.as_millis() as u64;
@@ -56,6 +64,9 @@ pub(super) fn draw(name: &str, rng: &mut Rng, so_far: &Config) -> String {
         "eager_fanout" => whole(rng, 1, 12).to_string(),
         "batch" => ms(whole(rng, 0, 100)),
         "transmit_factor" => hundredths(rng, 10, 500),
+        "damping" => ["counter", "coin", "age"][rng.index(3)].to_owned(),
+        "damping_threshold" => whole(rng, 1, 8).to_string(),
+        "pull_interval" => ms(scaled(rng, 100, 20_000)),
         "datagram_bytes" => whole(rng, 1200, 9000).to_string(),
         "changes_bytes" => whole(rng, 1024, so_far.datagram_bytes as u64 - 100).to_string(),
         "burst_packets" => whole(rng, 1, 16).to_string(),
