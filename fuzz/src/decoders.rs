@@ -10,13 +10,14 @@ use tidings_proto::anti_entropy::digest::{
 use tidings_proto::anti_entropy::merkle::{self, Page, Span, Tree, Walk};
 use tidings_proto::anti_entropy::root::{Claim, Offered, Roots, Verdict};
 use tidings_proto::base::hash::HashKey;
+use tidings_proto::base::id::NodeId;
 use tidings_proto::base::time::{Now, Time};
 use tidings_proto::detection::message::{
-    Accusation, Ack, Beats, Ping, PingReq, decode_answer, put_accusation, put_answer,
+    Ack, Beats, Charge, Ping, PingReq, Rebuttal, decode_answer, put_accusation, put_answer,
 };
 use tidings_proto::dissemination::events::StoredEvent;
 use tidings_proto::membership::facts::Facts;
-use tidings_proto::membership::record::{Record, put_record};
+use tidings_proto::membership::record::{Accusers, Record, put_record};
 use tidings_proto::state::disk::{self, Recovered};
 use tidings_proto::state::entry::{Advert, Entry};
 use tidings_proto::state::store::Store;
@@ -100,9 +101,18 @@ pub fn member(data: &[u8]) {
 }
 
 pub fn accusation(data: &[u8]) {
-    let Ok(a) = Accusation::decode(data) else { return };
-    let again = body(|out| put_accusation(out, a.subject, a.incarnation, &a.accusers));
-    assert_eq!(Accusation::decode(&again), Ok(a));
+    if let Ok(rebuttal) = Rebuttal::decode(data) {
+        assert_eq!(Rebuttal::decode(&body(|out| rebuttal.put(out))), Ok(rebuttal));
+    }
+    let Ok(charge) = Charge::decode(data) else { return };
+    let mut accusers = Accusers::default();
+    for &(accuser, cause) in &charge.accusers {
+        accusers.add(NodeId::first_with_short(accuser), cause);
+    }
+    let subject = NodeId::first_with_short(charge.subject);
+    let again = body(|out| put_accusation(out, subject, charge.incarnation, &accusers));
+    let read = Charge::decode(&again).expect("what was accepted");
+    assert!(accusers.len() < charge.accusers.len() || read == charge);
 }
 
 pub fn probe(data: &[u8]) {

@@ -23,7 +23,7 @@ use tidings_proto::base::session::Session;
 use tidings_proto::config::{Detector, PhiForm};
 use tidings_proto::convergence::message::{Answer, Ask, Said};
 use tidings_proto::detection::message::{
-    Ack, Beat, Ping, PingReq, Prints, put_accusation, put_answer,
+    Ack, Beat, Ping, PingReq, Prints, Rebuttal, put_accusation, put_answer, put_verdict,
 };
 use tidings_proto::dissemination::events::StoredEvent;
 use tidings_proto::io::{
@@ -569,7 +569,14 @@ fn frame(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
             put_answer(out, kinds[choices.below(3)], probe_number(choices));
         }
         4..=6 => member(choices, out),
-        7 => put_accusation(out, id(choices.below(CAST)), choices.seq(), &accusers(choices)),
+        7 => {
+            let (subject, incarnation) = (id(choices.below(CAST)), choices.seq());
+            match choices.below(3) {
+                0 => put_verdict(out, subject, incarnation, &accusers(choices), 2),
+                1 => Rebuttal { subject: subject.short(), incarnation, sum: 7 }.put(out),
+                _ => put_accusation(out, subject, incarnation, &accusers(choices)),
+            }
+        }
         8 | 9 => entry(choices).put(out, &key(), Time::ZERO),
         10 => advert(choices, out),
         11 => event(choices).put(out, &key(), Time::from_secs(100)),

@@ -19,7 +19,7 @@ use tidings_proto::base::rng::Rng;
 use tidings_proto::base::time::{Now, Time};
 use tidings_proto::convergence::message::Ask;
 use tidings_proto::detection::message::{
-    Ack, Beat, Ping, PingReq, Prints, put_accusation, put_answer,
+    Ack, Beat, Ping, PingReq, Prints, Rebuttal, put_accusation, put_answer,
 };
 use tidings_proto::dissemination::events::StoredEvent;
 use tidings_proto::dissemination::pull::Pull;
@@ -61,6 +61,11 @@ pub fn frames() -> Samples {
         (kind::PING, probes()),
         (kind::MEMBER, members()),
         (kind::ACCUSATION, accusations()),
+        (kind::VERDICT, accusations()),
+        (
+            kind::REBUTTAL,
+            vec![body(|out| Rebuttal { subject: id(1).short(), incarnation: 2, sum: 7 }.put(out))],
+        ),
         (kind::HEARTBEATS, heartbeats()),
         (kind::ENTRY, entries()),
         (kind::EVENT, events()),

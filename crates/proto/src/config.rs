@@ -202,6 +202,10 @@ pub struct Config {
     pub changes_bytes: usize,
     /// Packets to one peer in one go when there is a backlog.
     pub burst_packets: usize,
+    /// Rumours of one class (doubts, members, state, events) that may wait to be told, some 60 bytes
+    /// each. While half of it was never told, own writes and events are refused as overloaded; at all
+    /// of it what was told most often is left to repair.
+    pub rumours_max: usize,
     /// Interval of exchanges about aggregates, while anybody puts something in. An epoch, so the age
     /// of what is told, is 8 + 3 ln n of them.
     pub aggregate_interval: Duration,
@@ -294,6 +298,7 @@ impl Config {
             datagram_bytes: 1400,
             changes_bytes: 1024,
             burst_packets: 8,
+            rumours_max: 32_768,
             aggregate_interval: Duration::from_millis(200),
             seed_every: 10,
             recontacts: 3,
@@ -374,6 +379,7 @@ impl Config {
         count("datagram_bytes", self.datagram_bytes, 1200, 65_000)?;
         count("changes_bytes", self.changes_bytes, 1024, self.datagram_bytes - 100)?;
         count("burst_packets", self.burst_packets, 1, 64)?;
+        count("rumours_max", self.rumours_max, 16, 10_000_000)?;
         within("aggregate_interval", self.aggregate_interval, ms(10), secs(60))?;
         count("seed_every", self.seed_every as usize, 1, 10_000)?;
         count("recontacts", self.recontacts, 0, 64)?;

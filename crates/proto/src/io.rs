@@ -589,13 +589,16 @@ counters! {
     /// how often this node itself began to doubt a member, whatever the detector.
     heartbeats_sent, heartbeat_jumps, doubts,
     /// Suspicion and verdicts.
-    accusations_sent, suspicions, refutations_own, refutations_seen, verdicts, verdicts_unconfirmed,
+    accusations_sent, suspicions, refutations_own, refutations_seen, rebuttals_unproven, verdicts, verdicts_unconfirmed,
     verdicts_reopened, pauses,
     /// Membership.
     joins, leaves, members_reaped, name_conflicts, recontacts, seed_contacts,
     /// Dissemination: rumour frames sent by class, and received ones that were already known.
     rumours_member_sent, rumours_state_sent, rumours_event_sent, rumours_stale,
     gossip_packets_sent, pulls_sent, rumours_cooled,
+    /// Rumours dropped because `rumours_max` of their class waited, by class: repair brings what they
+    /// said. Own writes and events refused for the same reason.
+    shed_accusations, shed_members, shed_state, shed_events, overloaded,
     /// Reads and writes of sessions: answered at once, after waiting, and refused as stale; and how
     /// often a peer was asked for what a session had seen.
     session_served, session_waited, session_stale, session_asked,

@@ -122,6 +122,8 @@ fn the_corpus_of_a_node_gets_far() {
             }
         }
     }
+    // What only a flood moves is in `hostile.rs` and the simulator's `overload.rs`.
+    moved.retain(|name, _| !name.starts_with("shed_") && *name != "overloaded");
     let still: Vec<_> =
         moved.iter().filter(|&(_, &count)| count == 0).map(|(name, _)| name).collect();
     assert!(

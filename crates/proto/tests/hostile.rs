@@ -433,6 +433,8 @@ fn huge_counts_allocate_nothing() {
         kind::DELTA_REQUEST,
         kind::DELTA_END,
         kind::ACCUSATION,
+        kind::VERDICT,
+        kind::REBUTTAL,
         kind::MEMBER,
         kind::ENTRY,
         kind::EVENT,
@@ -532,7 +534,7 @@ fn a_flood_of_accusations_ends_at_the_limit_and_stops_no_probe() {
     }
     for n in 0..100_000 {
         let mut accusers = Accusers::default();
-        accusers.add(id(500_000 + n), Cause::Silence);
+        accusers.add(id(10 + (n + 1 + n / members) % members), Cause::Silence);
         let subject = id(10 + n % members);
         rig.datagram(&from_peer(|out| put_accusation(out, subject, 1, &accusers)));
     }

@@ -47,7 +47,7 @@ pub const SETTINGS: &[Setting] = settings! {
     phi_window: usize, phi_min_deviation: Duration, phi_pause: Duration, tick: Duration,
     fanout: usize, eager_fanout: usize, batch: Duration, transmit_factor: f64,
     damping: Damping, damping_threshold: u32, pull_interval: Duration,
-    datagram_bytes: usize, changes_bytes: usize, burst_packets: usize, aggregate_interval: Duration, seed_every: u32,
+    datagram_bytes: usize, changes_bytes: usize, burst_packets: usize, rumours_max: usize, aggregate_interval: Duration, seed_every: u32,
     recontacts: usize, forget_after: Duration, anti_entropy: bool, rumours: bool,
     sessions_max: usize, reconciliation: Reconciliation, scrub_cycle: Duration, event_window: Duration, events_per_origin: usize,
     clock_bound: Duration, forget_every: Duration,

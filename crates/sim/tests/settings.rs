@@ -237,6 +237,12 @@ const ROWS: &[Row] = &[
         measure: packets_in_a_burst,
     },
     Row {
+        setting: "rumours_max",
+        low: |_| {},
+        high: |c| c.rumours_max = 64,
+        measure: writes_refused_of_a_hundred,
+    },
+    Row {
         setting: "aggregate_interval",
         low: |c| c.aggregate_interval = secs(1),
         high: |c| c.aggregate_interval = ms(100),
@@ -522,6 +528,14 @@ fn packets_in_a_burst(config: &Config) -> f64 {
     let before = world.traffic(1).datagrams_sent;
     world.run_for(ms(100));
     (world.traffic(1).datagrams_sent - before) as f64
+}
+
+fn writes_refused_of_a_hundred(config: &Config) -> f64 {
+    let mut world = converged(4, config);
+    for i in 0..100 {
+        world.set(1, format!("k{i}"), "v");
+    }
+    world.node(1).stats().overloaded as f64
 }
 
 fn seed_contacts(config: &Config) -> f64 {

@@ -108,7 +108,7 @@ impl Node {
 
     /// A named group of replicated keys. It exists from the first write on.
     pub fn keyspace(&self, name: impl Into<String>) -> Keyspace {
-        Keyspace { node: self.clone(), name: name.into() }
+        Keyspace { node: self.clone(), name: name.into(), patience: Duration::ZERO }
     }
 
     /// A number over all members, to which each puts what it has.
@@ -251,6 +251,7 @@ impl std::fmt::Debug for Node {
 pub struct Keyspace {
     pub(crate) node: Node,
     pub(crate) name: String,
+    patience: Duration,
 }
 
 /// Names what was written, each write by its dot, in order. It holds on to the node.
@@ -354,8 +355,29 @@ impl Keyspace {
         self.written(Command::Update { keyspace, key, kind, operation }).await
     }
 
+    /// Writes wait, at most so long, while this node has more to tell than it can, instead of failing
+    /// with [`CommandError::Overloaded`] at once: back-pressure for whoever writes in a loop.
+    pub fn patient(mut self, most: Duration) -> Keyspace {
+        self.patience = most;
+        self
+    }
+
+    async fn command_patiently(&self, command: Command) -> Result<Reply, Error> {
+        let started = tokio::time::Instant::now();
+        loop {
+            let result = self.node.command(command.clone()).await;
+            let Err(Error::Refused(CommandError::Overloaded { retry_after, .. })) = &result else {
+                return result;
+            };
+            if started.elapsed() + *retry_after > self.patience {
+                return result;
+            }
+            tokio::time::sleep(*retry_after).await;
+        }
+    }
+
     async fn written(&self, command: Command) -> Result<Token, Error> {
-        match self.node.command(command).await? {
+        match self.command_patiently(command).await? {
             Reply::Written { dots, stamp } => Ok(Token::new(dots, stamp, &self.node)),
             other => unreachable!("a write is answered by its dots, not {other:?}"),
         }

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, put};
@@ -217,11 +217,13 @@ struct Fault {
     text: String,
     /// What a session has seen and this agent lacks.
     missing: Vec<Dot>,
+    /// When it is worth trying again.
+    retry_after: Option<Duration>,
 }
 
 impl Fault {
     fn new(status: StatusCode, text: impl Into<String>) -> Fault {
-        Fault { status, text: text.into(), missing: Vec::new() }
+        Fault { status, text: text.into(), missing: Vec::new(), retry_after: None }
     }
 
     fn bad(text: impl Into<String>) -> Fault {
@@ -234,8 +236,14 @@ impl IntoResponse for Fault {
         if !self.missing.is_empty() {
             return session::stale(&self.missing, &self.text);
         }
-        (self.status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], self.text)
-            .into_response()
+        let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+        let mut response = (self.status, kind, self.text).into_response();
+        if let Some(wait) = self.retry_after {
+            // Whole seconds is all that the header can say.
+            let seconds = HeaderValue::from(wait.as_millis().div_ceil(1000) as u64);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response
     }
 }
 
@@ -256,7 +264,14 @@ impl From<Error> for Fault {
             Error::Refused(CommandError::Stale { missing }) => missing.clone(),
             _ => Vec::new(),
         };
-        Fault { status, text: error.to_string(), missing }
+        let retry_after = match &error {
+            Error::Refused(CommandError::Overloaded { retry_after, .. }) => Some(*retry_after),
+            Error::Refused(CommandError::Busy | CommandError::NotSynced) => {
+                Some(Duration::from_secs(1))
+            }
+            _ => None,
+        };
+        Fault { status, text: error.to_string(), missing, retry_after }
     }
 }
 
@@ -292,9 +307,9 @@ fn status_of(refused: &CommandError) -> StatusCode {
         CommandError::Operation(_) => StatusCode::BAD_REQUEST,
         CommandError::NoReceipt { .. } => StatusCode::BAD_REQUEST,
         CommandError::NotEnough(_) => StatusCode::GATEWAY_TIMEOUT,
-        CommandError::Busy | CommandError::Full { what: "receipts", .. } => {
-            StatusCode::TOO_MANY_REQUESTS
-        }
+        CommandError::Busy
+        | CommandError::Overloaded { .. }
+        | CommandError::Full { what: "receipts", .. } => StatusCode::TOO_MANY_REQUESTS,
         CommandError::JoinFailed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }

@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::base::id::NodeId;
-use crate::membership::record::Accusers;
-use crate::wire::codec::{Decoded, Reader, put_addr, put_id, put_u16, put_u64, put_varint};
+use crate::limits::ACCUSERS_MAX;
+use crate::membership::record::{Accusers, Cause};
+use crate::wire::codec::{
+    Decoded, Reader, put_addr, put_id, put_u16, put_u32, put_u64, put_varint,
+};
 use crate::wire::frame::{kind, put_frame};
 
 /// The two fingerprints that make every probe a repair check.
@@ -114,31 +117,95 @@ pub fn decode_answer(body: &[u8]) -> Decoded<u16> {
     Reader::new(body).u16("seq")
 }
 
-/// "I could not reach this life at this incarnation": all accusers that the sender knows.
+/// What is held against one life at one incarnation. As an accusation: "we could not reach it", by
+/// all accusers that the sender knows. As a verdict: "enough of us accused it, it has failed", by as
+/// many as that needs. Whoever knows the member needs no more; who does not finds a fingerprint that
+/// differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accusation {
-    pub subject: NodeId,
+pub struct Charge {
+    /// The first bytes of ids, of the subject and of each accuser.
+    pub subject: u64,
     pub incarnation: u64,
-    pub accusers: Accusers,
+    pub accusers: Vec<(u64, Cause)>,
 }
 
-impl Accusation {
-    pub fn decode(body: &[u8]) -> Decoded<Accusation> {
+impl Charge {
+    pub fn decode(body: &[u8]) -> Decoded<Charge> {
         let mut r = Reader::new(body);
-        Ok(Accusation {
-            subject: r.id("subject")?,
-            incarnation: r.seq("incarnation")?,
-            accusers: Accusers::decode(&mut r)?,
-        })
+        let (subject, incarnation) = (r.u64("subject")?, r.seq("incarnation")?);
+        let mut accusers = Vec::new();
+        for _ in 0..r.count(ACCUSERS_MAX, 9, "accusers")? {
+            accusers.push((r.u64("accuser")?, Cause::read(r.u8("cause")?)?));
+        }
+        Ok(Charge { subject, incarnation, accusers })
+    }
+
+    /// Nobody accuses: whoever sends it has forgotten the subject and asks it to announce itself.
+    pub fn is_recall(&self) -> bool {
+        self.accusers.is_empty()
     }
 }
 
 pub fn put_accusation(out: &mut Vec<u8>, subject: NodeId, incarnation: u64, accusers: &Accusers) {
-    put_frame(out, kind::ACCUSATION, |out| {
-        put_id(out, subject);
+    put_charge(out, kind::ACCUSATION, subject, incarnation, accusers, ACCUSERS_MAX);
+}
+
+/// With as many of the accusers as a verdict needs.
+pub fn put_verdict(
+    out: &mut Vec<u8>,
+    subject: NodeId,
+    incarnation: u64,
+    accusers: &Accusers,
+    needed: usize,
+) {
+    put_charge(out, kind::VERDICT, subject, incarnation, accusers, needed);
+}
+
+fn put_charge(
+    out: &mut Vec<u8>,
+    kind: u8,
+    subject: NodeId,
+    incarnation: u64,
+    accusers: &Accusers,
+    at_most: usize,
+) {
+    put_frame(out, kind, |out| {
+        put_u64(out, subject.short());
         put_varint(out, incarnation);
-        accusers.put(out);
+        put_varint(out, accusers.len().min(at_most) as u64);
+        for (accuser, cause) in accusers.iter().take(at_most) {
+            put_u64(out, accuser.short());
+            out.push(cause as u8);
+        }
     });
+}
+
+/// "I am here, and nothing else about me changed": the owner's checksum over facts that everybody
+/// who knows the member has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rebuttal {
+    pub subject: u64,
+    pub incarnation: u64,
+    pub sum: u32,
+}
+
+impl Rebuttal {
+    pub fn put(self, out: &mut Vec<u8>) {
+        put_frame(out, kind::REBUTTAL, |out| {
+            put_u64(out, self.subject);
+            put_varint(out, self.incarnation);
+            put_u32(out, self.sum);
+        });
+    }
+
+    pub fn decode(body: &[u8]) -> Decoded<Rebuttal> {
+        let mut r = Reader::new(body);
+        Ok(Rebuttal {
+            subject: r.u64("subject")?,
+            incarnation: r.seq("incarnation")?,
+            sum: r.u32("record checksum")?,
+        })
+    }
 }
 
 /// One member's heartbeat counter, as in the list of a `HEARTBEATS` frame.

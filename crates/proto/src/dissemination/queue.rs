@@ -56,13 +56,17 @@ pub struct RumourQueue {
 }
 
 impl RumourQueue {
-    /// Queues news, or news that supersedes what the key meant.
-    pub fn push(&mut self, topic: Topic, key: u64, trail: Trail) {
+    /// Queues news, or news that supersedes what the key meant. Where `most` of the topic wait
+    /// already, the one that was told most often is shed; returns whether one was.
+    pub fn push(&mut self, topic: Topic, key: u64, trail: Trail, most: usize) -> bool {
         let class = &mut self.classes[topic as usize];
+        let full = class.sends.len() >= most && !class.sends.contains_key(&key);
+        let shed = full && class.shed();
         let before = class.sends.insert(key, Told { sends: 0, trail });
         if before.is_none_or(|told| told.sends > 0) {
             class.bucket(0).push_back(key);
         }
+        shed
     }
 
     /// Queues more about what was told already, for a last round of so many copies. What is still
@@ -99,6 +103,17 @@ impl RumourQueue {
 
     pub fn len(&self) -> usize {
         self.classes.iter().map(|c| c.sends.len()).sum()
+    }
+
+    /// Rumours of one topic.
+    pub fn waiting(&self, topic: Topic) -> usize {
+        self.classes[topic as usize].sends.len()
+    }
+
+    /// Rumours of one topic that were never told, or a few more.
+    pub fn untold(&self, topic: Topic) -> usize {
+        let class = &self.classes[topic as usize];
+        class.buckets.first().map_or(0, VecDeque::len).min(class.sends.len())
     }
 
     /// Some rumour was never sent.
@@ -175,6 +190,20 @@ impl Class {
         &mut self.buckets[at]
     }
 
+    /// Drops what was told most often: others tell it too. Of what was never told, the newest.
+    fn shed(&mut self) -> bool {
+        for at in (0..self.buckets.len()).rev() {
+            while let Some(key) = self.buckets[at].pop_back() {
+                let told = self.sends.get(&key);
+                if told.is_some_and(|told| (told.sends as usize).min(SENDS_MAX - 1) == at) {
+                    self.sends.remove(&key);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
     fn fill(
         &mut self,
         out: &mut Vec<u8>,
@@ -231,7 +260,7 @@ mod tests {
     fn each_rumour_is_sent_up_to_its_limit_and_least_sent_first() {
         let mut q = RumourQueue::default();
         for key in 0..30 {
-            q.push(Topic::Member, key, Trail::NONE);
+            q.push(Topic::Member, key, Trail::NONE, 10_000);
         }
         let mut sends = [0u32; 30];
         for _ in 0..200 {
@@ -256,10 +285,10 @@ mod tests {
     fn a_flood_of_events_leaves_room_for_state_and_members() {
         let mut q = RumourQueue::default();
         for key in 0..1000 {
-            q.push(Topic::Event, key, Trail::NONE);
+            q.push(Topic::Event, key, Trail::NONE, 10_000);
         }
-        q.push(Topic::State, 1, Trail::NONE);
-        q.push(Topic::Member, 2, Trail::NONE);
+        q.push(Topic::State, 1, Trail::NONE, 10_000);
+        q.push(Topic::Member, 2, Trail::NONE, 10_000);
         let mut seen = [0; 4];
         for _ in 0..3 {
             let mut out = Vec::new();
@@ -275,16 +304,38 @@ mod tests {
     #[test]
     fn news_queued_again_starts_anew_and_is_not_taken_twice_in_one_go() {
         let mut q = RumourQueue::default();
-        q.push(Topic::State, 7, Trail::NONE);
+        q.push(Topic::State, 7, Trail::NONE, 10_000);
         let mut out = Vec::new();
         q.fill(&mut out, 100, encode);
         assert_eq!(q.fill(&mut out, 100, encode), [0; 4]);
         q.sent(3, 5);
         assert!(!q.has_fresh() && q.len() == 1);
-        q.push(Topic::State, 7, Trail::NONE);
+        q.push(Topic::State, 7, Trail::NONE, 10_000);
         assert!(q.has_fresh());
         q.fill(&mut out, 100, encode);
         q.sent(5, 5);
         assert!(q.is_empty());
+    }
+
+    /// Row O4: a class never holds more than its limit; what was told most goes first, and every
+    /// shed rumour is told of.
+    #[test]
+    fn a_full_class_sheds_what_was_told_most() {
+        let mut q = RumourQueue::default();
+        let mut out = Vec::new();
+        (0..4).for_each(|key| assert!(!q.push(Topic::Event, key, Trail::NONE, 6)));
+        q.fill(&mut out, 20, encode);
+        q.sent(1, 9);
+        let told: Vec<u8> = out.chunks(10).map(|item| item[9]).collect();
+        assert_eq!(told.len(), 2);
+        let shed = (4..10).filter(|&key| q.push(Topic::Event, key, Trail::NONE, 6)).count();
+        assert_eq!((shed, q.waiting(Topic::Event)), (4, 6));
+        assert!(!q.push(Topic::Event, 4, Trail::NONE, 6), "queued already");
+        assert!(!q.push(Topic::State, 1, Trail::NONE, 6), "another class has room");
+        out.clear();
+        q.fill(&mut out, 10_000, encode);
+        let left: Vec<u8> = out.chunks(10).filter(|i| i[0] == 3).map(|i| i[9]).collect();
+        assert_eq!(left.len(), 6);
+        assert!(told.iter().all(|key| !left.contains(key)), "{told:?} {left:?}");
     }
 }

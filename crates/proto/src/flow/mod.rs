@@ -23,6 +23,16 @@ pub fn push_rounds(nodes: usize, fanout: usize) -> f64 {
     ln_n / libm::log(1.0 + fanout as f64) + ln_n / fanout as f64 + 1.0
 }
 
+/// How long half of what was never told takes to be told once: rounds of a tick, each of
+/// `burst_packets` packets, of rumours of a hundred bytes. An estimate for whoever waits.
+pub fn drain_time(config: &Config, untold: usize) -> Duration {
+    const RUMOUR_BYTES: usize = 100;
+    let per_round = (config.burst_packets * config.changes_bytes / RUMOUR_BYTES).max(1);
+    let rounds = (untold / 2).div_ceil(per_round).min(10_000);
+    let drained = config.tick.saturating_mul(rounds as u32);
+    drained.clamp(Duration::from_millis(10), Duration::from_secs(10))
+}
+
 /// How long news normally takes: a difference older than this is worth a reconciliation session.
 /// Eager pushes cross in batches; the last few wait for a tick or two.
 pub fn spread_time(config: &Config, nodes: usize) -> Duration {

@@ -96,6 +96,11 @@ pub enum CommandError {
     NotSynced,
     /// Too many writes wait for the disk.
     Busy,
+    /// Changes come faster than they can be told: so many wait. Try again after that long.
+    Overloaded {
+        waiting: usize,
+        retry_after: Duration,
+    },
     Full {
         what: &'static str,
         max: usize,
@@ -201,6 +206,10 @@ impl fmt::Display for CommandError {
             CommandError::DiskFailed => f.write_str("the data directory does not accept writes"),
             CommandError::NotSynced => f.write_str("not yet synchronised with the cluster"),
             CommandError::Busy => f.write_str("too many writes wait for the disk"),
+            CommandError::Overloaded { waiting, retry_after } => write!(
+                f,
+                "overloaded: {waiting} changes wait to be told, try again after {retry_after:?}"
+            ),
             CommandError::Full { what, max } => write!(f, "{what} are full: at most {max}"),
             CommandError::Left => f.write_str("this node has left the cluster"),
             CommandError::NotEnough(receipt) => receipt.fmt_short(f),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::packets::{Spent, Via};
+use super::packets::{REBUTTAL_KEY, Spent, Via};
 use super::verdicts::INCARNATION_JUMP;
 use super::{Node, Phase, Seed, reply};
 use crate::base::clocks::Hlc;
@@ -104,7 +104,7 @@ impl Node {
         self.retire_outlived(slot, now, out);
     }
 
-    fn update_member(
+    pub(super) fn update_member(
         &mut self,
         slot: Slot,
         record: &Record<'_>,
@@ -223,7 +223,9 @@ impl Node {
             self.contest_name(slot, now, out);
         }
         if tell && precedence.standing == Standing::Failed {
-            self.relay(Topic::Member, u64::from(slot), now.mono);
+            self.relay_verdict(slot, now.mono);
+        } else if tell && precedence.standing == Standing::Alive && !renewed {
+            self.tell(Topic::Member, u64::from(slot) | REBUTTAL_KEY, now.mono);
         } else if tell {
             self.tell(Topic::Member, u64::from(slot), now.mono);
         }
@@ -374,12 +376,17 @@ impl Node {
 
     /// Publishes what this node now says about itself, at its current incarnation.
     pub(super) fn announce(&mut self, standing: Standing, now: Now, out: &mut Outbox) {
+        self.enter_own(standing, now.mono);
+        self.tell(Topic::Member, u64::from(ME), now.mono);
+        self.reserve(out);
+    }
+
+    /// Puts what this node says about itself into its table, at its current incarnation.
+    pub(super) fn enter_own(&mut self, standing: Standing, now: Time) {
         let facts = self.me().clone();
         let sum = record_checksum(&self.key, self.id, self.incarnation, &facts.bytes);
         let precedence = Precedence::new(self.incarnation, standing, sum);
-        self.table.update(ME, facts, precedence, now.mono, &mut self.rng_probe);
-        self.tell(Topic::Member, u64::from(ME), now.mono);
-        self.reserve(out);
+        self.table.update(ME, facts, precedence, now, &mut self.rng_probe);
     }
 
     /// Changes what this node says about itself; the next incarnation announces it.
@@ -525,6 +532,7 @@ impl Node {
         self.stats.members_reaped += 1;
         self.remember_on_disk(slot, false);
         self.queue.remove(Topic::Member, u64::from(slot));
+        self.queue.remove(Topic::Member, u64::from(slot) | REBUTTAL_KEY);
         self.cases.remove(&id);
         self.case_order.retain(|&other| other != id);
         self.events.abandon(id);

@@ -13,7 +13,7 @@ use crate::base::time::{Now, Time};
 use crate::config::Damping;
 use crate::convergence::message::{Answer, Ask};
 use crate::detection::message::{
-    Accusation, Ack, Ping, PingReq, Prints, decode_answer, put_accusation,
+    Ack, Charge, Ping, PingReq, Prints, Rebuttal, decode_answer, put_accusation, put_verdict,
 };
 use crate::detection::suspicion::Suspicions;
 use crate::dissemination::events::{EventLog, StoredEvent};
@@ -21,9 +21,9 @@ use crate::dissemination::pull::Pull;
 use crate::dissemination::queue::{Encoded, Topic};
 use crate::dissemination::trail::Trail;
 use crate::flow;
-use crate::io::{Alarm, Event, Outbox, Output};
+use crate::io::{Alarm, CommandError, Event, Outbox, Output};
 use crate::limits::RUMOUR_BYTES_MAX;
-use crate::membership::record::{Accusers, Record, Standing, put_record};
+use crate::membership::record::{Accusers, Precedence, Record, Standing, put_record};
 use crate::membership::table::{ME, Slot, Table};
 use crate::peers;
 use crate::state::entry::{Advert, Entry};
@@ -43,6 +43,9 @@ pub(super) enum Via {
     /// Read while joining: everybody else knows it.
     Joining,
 }
+
+/// With the slot in the key of a rumour about a member: its facts are what they were.
+pub(super) const REBUTTAL_KEY: u64 = 1 << 32;
 
 /// What bytes are spent on: each has its counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,7 +198,9 @@ impl Node {
     ) -> Result<(), DecodeError> {
         match kind {
             kind::MEMBER => self.apply_record(&Record::decode(body)?, via, now, out),
-            kind::ACCUSATION => self.accused(Accusation::decode(body)?, now, out),
+            kind::ACCUSATION => self.accused(&Charge::decode(body)?, now, out),
+            kind::VERDICT => self.told_verdict(&Charge::decode(body)?, via, now, out),
+            kind::REBUTTAL => self.rebutted(Rebuttal::decode(body)?, via, now, out),
             kind::ENTRY => match Entry::decode(body, &self.key, now)? {
                 Some(entry) => {
                     self.apply_entry(entry, via, false, now, out);
@@ -290,6 +295,7 @@ impl Node {
             table: &self.table,
             suspicions: &self.suspicions,
             cases: |id| self.cases.get(&id).map(|c| &c.accusers),
+            accusers_needed: self.config.accusers_required,
             store: &self.store,
             events: &self.events,
             now,
@@ -390,17 +396,51 @@ impl Node {
     /// Queues news for the next packets and, as it is fresh, for a round of its own.
     pub(super) fn tell(&mut self, topic: Topic, key: u64, now: Time) {
         if self.config.rumours || topic == Topic::Accusation {
-            self.queue.push(topic, key, self.receipts.trail.anew());
+            self.enqueue(topic, key, self.receipts.trail.anew());
             self.rounds.fresh(now, self.config.batch);
         }
+    }
+
+    /// Every queue is bounded at its entrance; what is shed is counted, and repair brings it.
+    fn enqueue(&mut self, topic: Topic, key: u64, trail: Trail) {
+        if self.queue.push(topic, key, trail, self.config.rumours_max) {
+            let shed = match topic {
+                Topic::Accusation => &mut self.stats.shed_accusations,
+                Topic::Member => &mut self.stats.shed_members,
+                Topic::State => &mut self.stats.shed_state,
+                Topic::Event => &mut self.stats.shed_events,
+            };
+            *shed += 1;
+        }
+    }
+
+    /// Own writes and events are refused before others' have to be shed: while what was not told once
+    /// is half of what may wait. Alone there is nobody to wait for.
+    pub(super) fn may_tell_more(&self, topic: Topic) -> Result<(), CommandError> {
+        let waiting = self.queue.untold(topic);
+        if waiting <= self.config.rumours_max / 2 || self.table.live().is_empty() {
+            return Ok(());
+        }
+        let retry_after = flow::drain_time(&self.config, waiting);
+        Err(CommandError::Overloaded { waiting, retry_after })
     }
 
     /// Queues what others can tell as well: that somebody is doubted, gone, or back.
     pub(super) fn relay(&mut self, topic: Topic, key: u64, now: Time) {
         if self.config.rumours || topic == Topic::Accusation {
-            self.queue.push(topic, key, Trail::NONE);
+            self.enqueue(topic, key, Trail::NONE);
             self.rounds.relay(now, self.config.batch, self.config.tick);
         }
+    }
+
+    /// Queues a verdict for two rounds: nearly everybody has heard the accusers and convicts by
+    /// itself. Told as often as other news it is most of what a dying rack costs.
+    pub(super) fn relay_verdict(&mut self, slot: Slot, now: Time) {
+        let copies = 2 * self.config.fanout as u32;
+        let limit = self.transmit_limit();
+        self.queue.remove(Topic::Member, u64::from(slot));
+        self.queue.remind(Topic::Member, u64::from(slot), copies, limit);
+        self.rounds.at_leisure(now, self.config.tick);
     }
 
     /// Queues further accusers for one more round: the first accusation is what everybody needs.
@@ -416,6 +456,8 @@ impl Node {
         let Some(slot) = self.table.find(id) else { return };
         if let Some(s) = self.suspicions.get(slot) {
             put_accusation(out, id, s.incarnation, &s.accusers);
+        } else if self.table.standing(slot) == Standing::Failed {
+            put_verdict(out, id, self.table.incarnation(slot), &Accusers::default(), 0);
         } else if self.table.standing(slot) != Standing::Alive {
             self.put_member(slot, out);
         }
@@ -454,6 +496,7 @@ struct RumourSources<'a, F> {
     table: &'a Table,
     suspicions: &'a Suspicions,
     cases: F,
+    accusers_needed: usize,
     store: &'a Store,
     events: &'a EventLog,
     now: Time,
@@ -468,15 +511,22 @@ impl<'a, F: Fn(NodeId) -> Option<&'a Accusers>> RumourSources<'a, F> {
                 put_accusation(out, self.table.id(slot), s.incarnation, &s.accusers);
             }
             Topic::Member => {
-                let slot = key as Slot;
+                let slot = key as Slot; // less the bit of a rebuttal
                 if !self.table.in_use(slot) {
                     return Encoded::Gone;
                 }
                 trail.put(out, self.now);
+                let (id, precedence) = (self.table.id(slot), self.table.precedence(slot));
                 let none = Accusers::default();
-                let accusers = (self.cases)(self.table.id(slot)).unwrap_or(&none);
-                let facts = &self.table.facts(slot).bytes;
-                put_record(out, self.table.id(slot), self.table.precedence(slot), facts, accusers);
+                let accusers = (self.cases)(id).unwrap_or(&none);
+                if precedence.standing == Standing::Failed {
+                    put_verdict(out, id, precedence.incarnation, accusers, self.accusers_needed);
+                } else if key & REBUTTAL_KEY != 0 && precedence.standing == Standing::Alive {
+                    let Precedence { incarnation, sum, .. } = precedence;
+                    Rebuttal { subject: id.short(), incarnation, sum }.put(out);
+                } else {
+                    put_record(out, id, precedence, &self.table.facts(slot).bytes, &none);
+                }
             }
             Topic::State => {
                 let Some(kept) = self.store.get(key as u32) else { return Encoded::Gone };

@@ -18,7 +18,7 @@ use crate::peers;
 use crate::wire::frame::{Frames, kind};
 
 /// Recontacts in one period by one node, however many members are lost: caps heal storms.
-const RECONTACTS_MAX: usize = 8;
+const RECONTACTS_MAX: usize = 1;
 
 impl Node {
     // Timers.

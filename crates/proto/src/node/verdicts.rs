@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use super::Node;
+use super::packets::{REBUTTAL_KEY, Via};
 use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
-use crate::detection::message::Accusation;
+use crate::detection::message::{Charge, Rebuttal};
 use crate::detection::probe::Purpose;
 use crate::detection::suspicion::{Suspicion, Terms, is_witness, required_accusers};
 use crate::dissemination::queue::Topic;
@@ -14,7 +15,7 @@ use crate::dissemination::trail::Trail;
 use crate::flow;
 use crate::io::{MemberChange, Outbox};
 use crate::limits::EVIDENCE_MAX;
-use crate::membership::record::{Accusers, Cause, Precedence, Standing};
+use crate::membership::record::{Accusers, Cause, Precedence, Record, Standing};
 use crate::membership::table::{ME, Slot};
 
 /// What `why` prints: who accused whom of what, and how it ended.
@@ -31,6 +32,9 @@ pub(super) struct CaseFile {
 /// counts the member as alive, or this node itself never accused it.
 const VOUCHED: &str = "vouched for";
 const NOT_CONFIRMED: &str = "not confirmed";
+
+/// Doubts open at once that each get packets of their own. More gather in those of a tick.
+const PROMPT_DOUBTS: usize = 4;
 
 /// An owner's incarnation may rise by this much at once and so much more per second since it was
 /// last seen to change; more is no honest node's doing (F2).
@@ -56,18 +60,53 @@ impl Node {
     }
 
     /// Others' observations.
-    pub(super) fn accused(&mut self, accusation: Accusation, now: Now, out: &mut Outbox) {
-        if accusation.subject == self.id {
-            if accusation.incarnation >= self.incarnation {
-                self.refute(accusation.incarnation, now, out);
+    pub(super) fn accused(&mut self, charge: &Charge, now: Now, out: &mut Outbox) {
+        let Some((slot, accusers)) = self.charged(charge, now, out) else { return };
+        let doubtful = self.table.is_live(slot) && self.table.standing(slot) == Standing::Alive;
+        if doubtful && !accusers.is_empty() {
+            self.suspect(slot, charge.incarnation, &accusers, now, out);
+        }
+    }
+
+    /// Others' verdict. About an incarnation that this node does not know it says nothing:
+    /// fingerprints will.
+    pub(super) fn told_verdict(&mut self, charge: &Charge, via: Via, now: Now, out: &mut Outbox) {
+        let Some((slot, accusers)) = self.charged(charge, now, out) else { return };
+        let facts = self.table.facts(slot).clone();
+        let record = Record {
+            id: self.table.id(slot),
+            incarnation: charge.incarnation,
+            standing: Standing::Failed,
+            sum: self.table.precedence(slot).sum,
+            facts: &facts.bytes,
+            accusers,
+        };
+        self.update_member(slot, &record, via, now, out);
+    }
+
+    /// Whom a charge is against, at the incarnation that this node knows, and those accusers that it
+    /// knows. A charge against this node itself is refuted.
+    fn charged(&mut self, charge: &Charge, now: Now, out: &mut Outbox) -> Option<(Slot, Accusers)> {
+        if charge.subject == self.id.short() {
+            if charge.incarnation >= self.incarnation && charge.is_recall() {
+                self.refute_in_full(charge.incarnation, now, out);
+            } else if charge.incarnation >= self.incarnation {
+                self.refute(charge.incarnation, now, out);
             }
-            return;
+            return None;
         }
-        let Some(slot) = self.table.find(accusation.subject) else { return };
-        let same = accusation.incarnation == self.table.incarnation(slot);
-        if same && self.table.is_live(slot) && self.table.standing(slot) == Standing::Alive {
-            self.suspect(slot, accusation.incarnation, &accusation.accusers, now, out);
+        let slot = self.table.find_short(charge.subject)?;
+        if self.table.incarnation(slot) != charge.incarnation {
+            self.stats.rumours_stale += 1;
+            return None;
         }
+        let mut accusers = Accusers::default();
+        for &(accuser, cause) in &charge.accusers {
+            if let Some(known) = self.table.find_short(accuser) {
+                accusers.add(self.table.id(known), cause);
+            }
+        }
+        Some((slot, accusers))
     }
 
     /// Opens a suspicion or adds to it, tells others while that helps, and bears witness if drawn.
@@ -94,19 +133,8 @@ impl Node {
         if suspicion.refused.is_none() && suspicion.accusers.refusals() > 0 {
             suspicion.refused = Some(now.mono);
         }
-        let refused = suspicion.refused.is_some();
         let accusers = suspicion.accusers.clone();
-        let enough = self.config.suspicion_confirmations + 1;
-        if accusers.len() <= enough.max(self.config.accusers_required) {
-            if refused {
-                // Convicts within a second, and comes once: who is gone does not refute and return.
-                self.tell(Topic::Accusation, u64::from(slot), now.mono);
-            } else if opened {
-                self.relay(Topic::Accusation, u64::from(slot), now.mono);
-            } else {
-                self.relay_accusers(slot, now.mono);
-            }
-        }
+        self.tell_accusers(slot, &accusers, opened, now.mono);
         if let Some(case) = self.cases.get_mut(&self.table.id(slot)) {
             case.accusers = accusers;
         }
@@ -117,6 +145,27 @@ impl Node {
         if let Some(suspicion) = self.suspicions.get(slot) {
             let at = suspicion.deadline(&terms).min(suspicion.solicit_at);
             self.suspicions.attend(at);
+        }
+    }
+
+    /// Tells others what helps them: the first accuser, those that make a verdict, and what shortens
+    /// the wait of a silence.
+    fn tell_accusers(&mut self, slot: Slot, accusers: &Accusers, opened: bool, now: Time) {
+        let required = self.config.accusers_required;
+        let refusals = accusers.refusals();
+        let storm = self.suspicions.len() > PROMPT_DOUBTS;
+        let key = u64::from(slot);
+        if refusals > required {
+            // All that a verdict needs was told before.
+        } else if refusals > 0 && !storm {
+            // Convicts within a second, and comes once: who is gone does not refute and return.
+            self.tell(Topic::Accusation, key, now);
+        } else if opened && storm {
+            self.relay_accusers(slot, now);
+        } else if refusals > 0 || opened {
+            self.relay(Topic::Accusation, key, now);
+        } else if accusers.len() <= (self.config.suspicion_confirmations + 1).max(required) {
+            self.relay_accusers(slot, now);
         }
     }
 
@@ -332,21 +381,60 @@ impl Node {
 
     /// Somebody doubts this node at `incarnation`: announce a higher one.
     pub(super) fn refute(&mut self, incarnation: u64, now: Now, out: &mut Outbox) {
+        if self.rise_above(incarnation, out) {
+            self.enter_own(Standing::Alive, now.mono);
+            self.tell(Topic::Member, u64::from(ME) | REBUTTAL_KEY, now.mono);
+            self.reserve(out);
+        }
+    }
+
+    /// Somebody forgot this node: others may have too.
+    fn refute_in_full(&mut self, incarnation: u64, now: Now, out: &mut Outbox) {
+        if self.rise_above(incarnation, out) {
+            self.announce(Standing::Alive, now, out);
+        }
+    }
+
+    fn rise_above(&mut self, incarnation: u64, out: &mut Outbox) -> bool {
         if incarnation > self.incarnation.saturating_add(INCARNATION_JUMP) {
             self.stats.record_incarnation_jump += 1;
-            return;
+            return false;
         }
         let next = incarnation.max(self.incarnation) + 1;
         if self.config.durable && next > self.writes.durable.incarnation {
             // Never beyond what is reserved: ask for more, and refute when doubted again.
-            return self.reserve_beyond(next, out);
+            self.reserve_beyond(next, out);
+            return false;
         }
         self.stats.refutations_own += 1;
         self.health.doubted();
         self.incarnation = next;
         // Doubt and its end say nothing of their way: there may be a storm of them.
         self.receipts.trail = Trail::NONE;
-        self.announce(Standing::Alive, now, out);
+        true
+    }
+
+    /// A member's own word that it is here, which its checksum over the facts that we have proves.
+    pub(super) fn rebutted(&mut self, rebuttal: Rebuttal, via: Via, now: Now, out: &mut Outbox) {
+        let Some(slot) = self.table.find_short(rebuttal.subject).filter(|&slot| slot != ME) else {
+            return;
+        };
+        let facts = self.table.facts(slot).clone();
+        let record = Record {
+            id: self.table.id(slot),
+            incarnation: rebuttal.incarnation,
+            standing: Standing::Alive,
+            sum: rebuttal.sum,
+            facts: &facts.bytes,
+            accusers: Accusers::default(),
+        };
+        let fresh = rebuttal.incarnation > self.table.incarnation(slot);
+        if fresh && !record.checksum_holds(&self.key) {
+            // It said something else before, which did not arrive: fetch both.
+            self.stats.rebuttals_unproven += 1;
+            return self.look_again(now.mono);
+        }
+        self.update_member(slot, &record, via, now, out);
     }
 
     /// Whether an incarnation rose faster than any honest owner raises it.

@@ -409,7 +409,7 @@ impl<'a> View<'a> {
             ("probes", node.probes.len(), limits::PROBES_MAX),
             ("suspicions", node.suspicions.len(), limits::SUSPICIONS_MAX),
             ("evidence", node.cases.len(), limits::EVIDENCE_MAX),
-            ("rumours", node.queue.len(), limits::MEMBERS_MAX * 2 + limits::ENTRIES_MAX + recent),
+            ("rumours", node.queue.len(), node.config.rumours_max * 4 + limits::MEMBERS_MAX),
             ("seeds", node.seeds.len(), limits::SEEDS_MAX),
             ("joins under way", node.joins.len(), joining::ATTEMPTS_MAX),
             ("readers waiting", node.readers.waiting(), limits::READERS_WAITING_MAX),

@@ -134,7 +134,7 @@ impl Node {
         let lifetime = lifetime.or(usual);
         let may = may_last(lifetime).and_then(|()| self.may_write(&keyspace, &writes));
         if let Err(error) = may {
-            self.stats.writes_refused += 1;
+            self.count_refusal(&error);
             return reply(out, command, Err(error));
         }
         let mut entries = self.number(&keyspace, writes, now.wall_ms);
@@ -167,13 +167,19 @@ impl Node {
         let merged = match merged {
             Ok(merged) => merged,
             Err(error) => {
-                self.stats.writes_refused += 1;
+                self.count_refusal(&error);
                 return reply(out, command, Err(error));
             }
         };
         let mut entries = self.number(&keyspace, writes, now.wall_ms);
         entries[0].set_merged(merged);
         self.make_durable(command, entries, now, out);
+    }
+
+    fn count_refusal(&mut self, error: &CommandError) {
+        self.stats.writes_refused += 1;
+        let overloaded = matches!(error, CommandError::Overloaded { .. });
+        self.stats.overloaded += u64::from(overloaded);
     }
 
     /// What an operation builds on: own writes on their way to the disk included.
@@ -268,6 +274,7 @@ impl Node {
         if self.writes.pending.len() >= PENDING_WRITES_MAX {
             return Err(CommandError::Busy);
         }
+        self.may_tell_more(Topic::State)?;
         if self.store.counts().1 + writes.len() > ENTRIES_MAX {
             return Err(CommandError::Full { what: "entries", max: ENTRIES_MAX });
         }
@@ -551,6 +558,7 @@ impl Node {
         if self.events.is_full_for(self.id) {
             return Err(CommandError::Full { what: "events", max: EVENTS_KEPT_MAX });
         }
+        self.may_tell_more(Topic::Event).inspect_err(|_| self.stats.overloaded += 1)?;
         let seq = self.writes.next_event;
         if self.config.durable && seq > self.writes.durable.event {
             return Err(CommandError::DiskFailed);

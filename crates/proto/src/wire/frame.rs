@@ -22,6 +22,8 @@ pub mod kind {
     pub const EVENT: u8 = 20;
     pub const NAME_CLAIM: u8 = 21;
     pub const HEARTBEATS: u8 = 22;
+    pub const VERDICT: u8 = 23;
+    pub const REBUTTAL: u8 = 24;
     // Who has applied what.
     pub const ASK: u8 = 28;
     pub const ANSWER: u8 = 29;

@@ -70,6 +70,7 @@ pub(super) fn draw(name: &str, rng: &mut Rng, so_far: &Config) -> String {
         "datagram_bytes" => whole(rng, 1200, 9000).to_string(),
         "changes_bytes" => whole(rng, 1024, so_far.datagram_bytes as u64 - 100).to_string(),
         "burst_packets" => whole(rng, 1, 16).to_string(),
+        "rumours_max" => scaled(rng, 64, 100_000).to_string(),
         "aggregate_interval" => ms(scaled(rng, 20, 5000)),
         "seed_every" => whole(rng, 1, 20).to_string(),
         "forget_after" => ms(scaled(rng, 20 * period, 2000 * period)),
