@@ -89,6 +89,33 @@ impl FromStr for Reconciliation {
     }
 }
 
+/// Whom a node tells in a round of gossip, among all live members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerChoice {
+    /// By chance alone.
+    Uniform,
+    /// By chance among those contacted least recently: nobody waits longer than 1.2 (n - 1) / k rounds.
+    Shuffled,
+}
+
+const PEER_CHOICES: [(&str, PeerChoice); 2] =
+    [("uniform", PeerChoice::Uniform), ("shuffled", PeerChoice::Shuffled)];
+
+impl fmt::Display for PeerChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = PEER_CHOICES.iter().find(|(_, choice)| choice == self);
+        f.write_str(named.expect("every choice has a name").0)
+    }
+}
+
+impl FromStr for PeerChoice {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<PeerChoice, ()> {
+        PEER_CHOICES.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice).ok_or(())
+    }
+}
+
 /// When a rumour goes cold, so that it is told no more (Demers et al. 1987, 1.4). Each ends at
 /// `transmit_factor` at the latest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,6 +211,8 @@ pub struct Config {
     pub fanout: usize,
     /// Peers told at once when something new is learnt.
     pub eager_fanout: usize,
+    /// Who they are, tick by tick and at once.
+    pub peer_choice: PeerChoice,
     /// Longest wait to batch fresh news into one packet.
     pub batch: Duration,
     /// Sends of one rumour by one node: this times log2(n + 1), rounded up. With 1.8 rumours alone
@@ -290,6 +319,7 @@ impl Config {
             tick: Duration::from_millis(200),
             fanout: 3,
             eager_fanout: 6,
+            peer_choice: PeerChoice::Uniform,
             batch: Duration::from_millis(10),
             transmit_factor: 1.8,
             damping: Damping::Sends,

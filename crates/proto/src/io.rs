@@ -595,7 +595,7 @@ counters! {
     joins, leaves, members_reaped, name_conflicts, recontacts, seed_contacts,
     /// Dissemination: rumour frames sent by class, and received ones that were already known.
     rumours_member_sent, rumours_state_sent, rumours_event_sent, rumours_stale,
-    gossip_packets_sent, pulls_sent, rumours_cooled,
+    gossip_packets_sent, pulls_sent, rumours_cooled, peers_replaced,
     /// Rumours dropped because `rumours_max` of their class waited, by class: repair brings what they
     /// said. Own writes and events refused for the same reason.
     shed_accusations, shed_members, shed_state, shed_events, overloaded,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tidings_proto::Config;
-use tidings_proto::config::{Damping, Detector, Reconciliation};
+use tidings_proto::config::{Damping, Detector, PeerChoice, Reconciliation};
 
 use crate::duration;
 
@@ -50,7 +50,7 @@ pub const SETTINGS: &[Setting] = settings! {
     datagram_bytes: usize, changes_bytes: usize, burst_packets: usize, rumours_max: usize, aggregate_interval: Duration, seed_every: u32,
     recontacts: usize, forget_after: Duration, anti_entropy: bool, rumours: bool,
     sessions_max: usize, reconciliation: Reconciliation, scrub_cycle: Duration, event_window: Duration, events_per_origin: usize,
-    clock_bound: Duration, forget_every: Duration,
+    clock_bound: Duration, forget_every: Duration, peer_choice: PeerChoice,
 };
 
 pub fn find(name: &str) -> Option<&'static Setting> {
@@ -94,7 +94,7 @@ macro_rules! parsed {
 parsed! {
     usize: "a whole number", u32: "a whole number", f64: "a number", bool: "true or false",
     Detector: "swim, heartbeat, phi, phi-normal, phi-akka or phi-exponential",
-    Reconciliation: "auto, sketch, merkle or digest", Damping: "sends, counter, coin or age"
+    Reconciliation: "auto, sketch, merkle or digest", Damping: "sends, counter, coin or age", PeerChoice: "uniform or shuffled"
 }
 
 #[cfg(test)]

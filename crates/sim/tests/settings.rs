@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidings_proto::Config;
 use tidings_proto::base::policy::{Mode, Policy};
-use tidings_proto::config::{Damping, Detector, PhiForm, Reconciliation};
+use tidings_proto::config::{Damping, Detector, PeerChoice, PhiForm, Reconciliation};
 use tidings_proto::io::{Command, Contribution};
 use tidings_sim::reconcile::{Difference, Replicas};
 use tidings_sim::setup::{joined, spread};
@@ -187,6 +187,12 @@ const ROWS: &[Row] = &[
         low: |c| c.eager_fanout = 1,
         high: |c| c.eager_fanout = 10,
         measure: told_at_once,
+    },
+    Row {
+        setting: "peer_choice",
+        low: |c| c.peer_choice = PeerChoice::Shuffled,
+        high: |_| {},
+        measure: until_the_last_peer_is_told,
     },
     Row {
         setting: "batch",
@@ -507,6 +513,23 @@ fn backlog(config: &Config) -> World {
         world.set(1, format!("key {i}"), [b'v'; 60]);
     }
     world
+}
+
+/// Seconds until the last of twenty peers is told something by a node that tells one per round.
+fn until_the_last_peer_is_told(config: &Config) -> f64 {
+    let mut config =
+        Config { probe_period: secs(600), fanout: 1, eager_fanout: 1, ..config.clone() };
+    config.transmit_factor = 0.1;
+    let mut world = converged(21, &config);
+    world.split_off([0]);
+    (1..21).for_each(|host| world.await_send_to(host));
+    let began = world.now();
+    for i in 0..150 {
+        world.set(0, format!("k{i}"), "v");
+        world.run_for(ms(30));
+    }
+    let told = (1..21).map(|host| world.first_sent_to(host).map_or(secs(9), |at| at.since(began)));
+    told.max().expect("there are twenty").as_secs_f64()
 }
 
 fn questions_about_a_pulled_keyspace(config: &Config) -> f64 {

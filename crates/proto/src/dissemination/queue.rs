@@ -83,6 +83,34 @@ impl RumourQueue {
         self.classes[topic as usize].sends.remove(&key);
     }
 
+    /// Some rumour that the next packet begins with, accusations apart: one of the least sent.
+    pub fn first(&self) -> Option<(Topic, u64)> {
+        const LOOKED_AT: usize = 4;
+        for topic in [Topic::State, Topic::Event, Topic::Member] {
+            let class = &self.classes[topic as usize];
+            let queued = class.buckets.iter().flat_map(|bucket| bucket.iter().take(LOOKED_AT));
+            if let Some(&key) = queued.clone().find(|&key| class.sends.contains_key(key)) {
+                return Some((topic, key));
+            }
+        }
+        None
+    }
+
+    /// One of its sends went nowhere.
+    pub fn unsend(&mut self, (topic, key): (u8, u64), limit: u32) {
+        let topic = TOPICS[usize::from(topic)];
+        let class = &mut self.classes[topic as usize];
+        match class.sends.get_mut(&key) {
+            Some(told) if told.sends > 1 => {
+                told.sends -= 1;
+                let sends = told.sends;
+                class.bucket(sends).push_back(key);
+            }
+            Some(_) => {}
+            None => self.remind(topic, key, 1, limit),
+        }
+    }
+
     pub fn has(&self, topic: Topic, key: u64) -> bool {
         self.classes[topic as usize].sends.contains_key(&key)
     }

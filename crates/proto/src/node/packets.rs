@@ -24,8 +24,8 @@ use crate::flow;
 use crate::io::{Alarm, CommandError, Event, Outbox, Output};
 use crate::limits::RUMOUR_BYTES_MAX;
 use crate::membership::record::{Accusers, Precedence, Record, Standing, put_record};
-use crate::membership::table::{ME, Slot, Table};
-use crate::peers;
+use crate::membership::table::{Slot, Table};
+use crate::peers::Round;
 use crate::state::entry::{Advert, Entry};
 use crate::state::forgetting::{Consent, Question};
 use crate::state::store::Store;
@@ -334,14 +334,42 @@ impl Node {
         accusations + members + state + events > 0
     }
 
-    /// One round of gossip: the same packets to each of a few peers.
+    /// One round of gossip.
     pub(super) fn spread(&mut self, now: Now, out: &mut Outbox) {
         let prompt = self.queue.has_fresh() && self.rounds.take_prompt(now.mono);
         let k = if prompt { self.config.eager_fanout } else { self.config.fanout };
+        let told = self.tell_peers(k, now, out);
+        let fresh_left = self.queue.has_fresh();
+        let left = if self.queue.is_empty() || told == 0 {
+            None
+        } else if fresh_left && prompt {
+            Some(self.config.batch.max(Duration::from_millis(1)))
+        } else {
+            Some(self.rounds.interval(now.mono, self.config.tick))
+        };
+        self.rounds.sent(now.mono, left, fresh_left);
+    }
+
+    /// Nobody listens there: another takes the place in the round at once (row C8).
+    pub(super) fn replace_refused(&mut self, to: SocketAddr, now: Now, out: &mut Outbox) {
+        let at = |&slot: &Slot| self.table.in_use(slot) && self.table.addr(slot) == to;
+        let Some(place) = self.choice.last.iter().position(at) else { return };
+        let slot = self.choice.last.swap_remove(place);
+        self.choice.refused.add(slot, now.mono);
+        if let Some(news) = self.choice.last_news {
+            let limit = self.transmit_limit();
+            self.queue.unsend(news, limit);
+            self.stats.peers_replaced += 1;
+            self.tell_peers(1, now, out);
+        }
+    }
+
+    /// The same packets to each of `k` peers; returns how many there were.
+    fn tell_peers(&mut self, k: usize, now: Now, out: &mut Outbox) -> usize {
+        let news = self.queue.first().map(|(topic, key)| (topic as u8, key));
+        let round = Round { way: self.config.peer_choice, peers: k, now: now.mono };
         let mut peers = std::mem::take(&mut self.choice.picked);
-        let table = &self.table;
-        let is_me = |slot| table.addr(slot) == table.addr(ME);
-        peers::uniform(table, k, &mut self.choice.rng, is_me, &mut peers);
+        self.choice.round(&self.table, round, &mut peers);
         if !peers.is_empty() {
             for _ in 0..self.config.burst_packets {
                 let start = self.begin(out);
@@ -362,16 +390,10 @@ impl Node {
             let limit = self.transmit_limit();
             self.queue.sent(peers.len() as u32, limit);
         }
-        let fresh_left = self.queue.has_fresh();
-        let left = if self.queue.is_empty() || peers.is_empty() {
-            None
-        } else if fresh_left && prompt {
-            Some(self.config.batch.max(Duration::from_millis(1)))
-        } else {
-            Some(self.rounds.interval(now.mono, self.config.tick))
-        };
-        self.rounds.sent(now.mono, left, fresh_left);
+        let told = peers.len();
+        self.choice.told(news, &peers);
         self.choice.picked = peers;
+        told
     }
 
     /// Somebody told what this node knows already: it is no news there, so perhaps nowhere.

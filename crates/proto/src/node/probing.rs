@@ -379,6 +379,7 @@ impl Node {
     }
 
     pub(super) fn unreachable(&mut self, to: SocketAddr, now: Now, out: &mut Outbox) {
+        self.replace_refused(to, now, out);
         if let Some(seq) = self.probes.by_addr(to) {
             self.found_gone(seq, Cause::Refused, now, out);
         }

@@ -245,6 +245,7 @@ impl Node {
     pub(super) fn heard_from(&mut self, sender: NodeId, now: Now, out: &mut Outbox) {
         if let Some(slot) = self.table.find(sender) {
             self.table.heard(slot, now.mono);
+            self.choice.refused.remove(slot);
             if self.table.is_unconfirmed(slot) {
                 self.undo_unconfirmed(slot, "answered", now.mono, out);
             }

@@ -27,7 +27,7 @@ pub(super) fn set(config: &mut Config, values: &BTreeMap<String, String>) -> Res
 
 /// Settings that came after the first seeds were recorded: each draws from a stream of its own, so that
 /// those seeds go on to mean what they meant. Every new setting belongs here.
-const LATER: &[&str] = &["damping", "damping_threshold", "pull_interval"];
+const LATER: &[&str] = &["damping", "damping_threshold", "pull_interval", "peer_choice"];
 
 pub(super) fn is_later(name: &str) -> bool {
     LATER.contains(&name)
@@ -66,6 +66,7 @@ pub(super) fn draw(name: &str, rng: &mut Rng, so_far: &Config) -> String {
         "transmit_factor" => hundredths(rng, 10, 500),
         "damping" => ["counter", "coin", "age"][rng.index(3)].to_owned(),
         "damping_threshold" => whole(rng, 1, 8).to_string(),
+        "peer_choice" => "shuffled".to_owned(),
         "pull_interval" => ms(scaled(rng, 100, 20_000)),
         "datagram_bytes" => whole(rng, 1200, 9000).to_string(),
         "changes_bytes" => whole(rng, 1024, so_far.datagram_bytes as u64 - 100).to_string(),
