@@ -4,22 +4,28 @@
 use std::time::Duration;
 
 use tidings_proto::anti_entropy::bloom::Filter;
+use tidings_proto::anti_entropy::compare::{Compare, Compared, Exchange, Exchanged, Symbols};
 use tidings_proto::anti_entropy::digest::{
     DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors,
 };
 use tidings_proto::anti_entropy::merkle::{self, Page, Span, Tree, Walk};
 use tidings_proto::anti_entropy::root::{Claim, Offered, Roots, Verdict};
+use tidings_proto::anti_entropy::sketch::{Decoder, Symbol};
 use tidings_proto::base::hash::HashKey;
 use tidings_proto::base::id::NodeId;
 use tidings_proto::base::time::{Now, Time};
+use tidings_proto::convergence::message::{Answer, Ask};
 use tidings_proto::detection::message::{
     Ack, Beats, Charge, Ping, PingReq, Rebuttal, decode_answer, put_accusation, put_answer,
 };
 use tidings_proto::dissemination::events::StoredEvent;
+use tidings_proto::dissemination::trail::Trail;
 use tidings_proto::membership::facts::Facts;
 use tidings_proto::membership::record::{Accusers, Record, put_record};
 use tidings_proto::state::disk::{self, Recovered};
 use tidings_proto::state::entry::{Advert, Entry};
+use tidings_proto::state::epochs::Epochs;
+use tidings_proto::state::forgetting::{Consent, Question};
 use tidings_proto::state::store::Store;
 use tidings_proto::wire::codec::Reader;
 use tidings_proto::wire::frame::{Frames, kind, put_frame};
@@ -195,6 +201,59 @@ pub fn delta(data: &[u8]) {
     }
 }
 
+/// Questions about live entries and what answers them.
+pub fn comparison(data: &[u8]) {
+    if let Ok(compare) = Compare::decode(data) {
+        assert_eq!(Compare::decode(&body(|out| compare.put(out))), Ok(compare));
+    }
+    if let Ok(compared) = Compared::decode(data) {
+        assert_eq!(Compared::decode(&body(|out| compared.put(out))), Ok(compared));
+    }
+    if let Ok(exchange) = Exchange::decode(data) {
+        assert_eq!(Exchange::decode(&body(|out| exchange.put(out))), Ok(exchange));
+    }
+    if let Ok(exchanged) = Exchanged::decode(data) {
+        assert_eq!(Exchanged::decode(&body(|out| exchanged.put(out))), Ok(exchanged));
+    }
+    let Ok(symbols) = Symbols::decode(data) else { return };
+    let mut decoder = Decoder::new(key());
+    symbols.symbols.iter().for_each(|&symbol| decoder.push(symbol, Symbol::default()));
+    assert!(decoder.found().len() <= symbols.symbols.len());
+    assert_eq!(Symbols::decode(&body(|out| symbols.put(out))), Ok(symbols));
+}
+
+/// Questions about receipts, their answers, and how news came.
+pub fn receipt(data: &[u8]) {
+    if let Ok(ask) = Ask::decode(data) {
+        assert_eq!(Ask::decode(&body(|out| ask.put(out))), Ok(ask));
+    }
+    if let Ok(answer) = Answer::decode(data) {
+        assert_eq!(Answer::decode(&body(|out| answer.put(out))), Ok(answer));
+    }
+    if let Ok(trail) = Trail::decode(data, NOW, Duration::ZERO) {
+        let (hops, _) = trail.told(NOW).expect("a trail that was told");
+        let on = Trail::decode(&body(|out| trail.put(out, NOW)), NOW, Duration::ZERO);
+        let (further, _) = on.expect("as it was put").told(NOW).expect("it is told on");
+        assert!(further == hops + 1 || further == hops && hops == u8::MAX - 1);
+    }
+}
+
+/// What may be forgotten, and what was.
+pub fn forgetting(data: &[u8]) {
+    if let Ok(question) = Question::decode(data) {
+        assert_eq!(Question::decode(&body(|out| question.put(out))), Ok(question));
+    }
+    if let Ok(consent) = Consent::decode(data) {
+        assert_eq!(Consent::decode(&body(|out| consent.put(out))), Ok(consent));
+    }
+    if let Ok(epochs) = Epochs::decode(data) {
+        let mut all = Epochs::default();
+        all.join(&epochs);
+        assert!(all.knows(epochs.head()));
+        assert_eq!(Epochs::decode(&body(|out| epochs.put(out))), Ok(epochs));
+    }
+}
+
 /// What a small tree makes of any page, as a request and as an answer.
 pub fn tree_page(data: &[u8]) {
     let Ok(page) = Page::read(&mut Reader::new(data)) else { return };
@@ -207,7 +266,7 @@ pub fn tree_page(data: &[u8]) {
     }
     let told = merkle::answer(&mut tree, &page, 4096);
     assert!(told.handled <= page.items.len() && told.items.len() <= 16 * told.handled);
-    let mut walk = Walk::new(Span::ALL);
+    let mut walk = Walk::new(&tree, Span::ALL);
     walk.request(&mut tree, 4096);
     let _ = walk.answered(&mut tree, &page);
     assert!(walk.ours().len() <= 100);

@@ -22,7 +22,7 @@ const fn target(name: &'static str, run: fn(&[u8]), samples: fn() -> Vec<Vec<u8>
     Target { name, run, samples }
 }
 
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 21] = [
     target("packet", decoders::packet, samples::packets),
     target("frames", decoders::frames, samples::frames),
     target("facts", decoders::facts, samples::facts),
@@ -36,6 +36,9 @@ pub const TARGETS: [Target; 18] = [
     target("member_digest", decoders::member_digest, samples::member_digests),
     target("vectors", decoders::vectors, samples::vectors),
     target("delta", decoders::delta, samples::deltas),
+    target("comparison", decoders::comparison, samples::comparisons),
+    target("receipt", decoders::receipt, samples::receipts),
+    target("forgetting", decoders::forgetting, samples::forgettings),
     target("tree_page", decoders::tree_page, samples::tree_pages),
     target("filter", decoders::filter, samples::filters),
     target("claim", decoders::claim, samples::claims),

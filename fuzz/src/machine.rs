@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_proto::aggregation::message::{Exchange, Extreme, Part};
-use tidings_proto::anti_entropy::compare::{self, Compare, Compared, Exchanged, Sums};
+use tidings_proto::anti_entropy::compare::{self, Compare, Compared, Exchanged, Hint, Sums};
 use tidings_proto::anti_entropy::digest::{
     DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors,
 };
-use tidings_proto::anti_entropy::estimate::OddSketch;
 use tidings_proto::anti_entropy::ladder::Wanted;
 use tidings_proto::anti_entropy::live;
 use tidings_proto::base::clocks::{Dot, Hlc, Run};
@@ -23,7 +22,7 @@ use tidings_proto::base::session::Session;
 use tidings_proto::config::{Detector, PhiForm};
 use tidings_proto::convergence::message::{Answer, Ask, Said};
 use tidings_proto::detection::message::{
-    Ack, Beat, Ping, PingReq, Prints, Rebuttal, put_accusation, put_answer, put_verdict,
+    Ack, Beat, Glance, Ping, PingReq, Prints, Rebuttal, put_accusation, put_answer, put_verdict,
 };
 use tidings_proto::dissemination::events::StoredEvent;
 use tidings_proto::io::{
@@ -237,7 +236,7 @@ impl Scene {
             0 => put_answer(&mut body, kind::INDIRECT_ACK, seq),
             1 => put_answer(&mut body, kind::NACK, seq),
             2 => put_answer(&mut body, kind::NOT_ME, seq),
-            _ => Ack { seq, prints: None }.put(&mut body),
+            _ => Ack { seq, prints: None, glance: None }.put(&mut body),
         }
         let bytes = reseal::packet_of(&key(), id(sender), &body);
         self.handle(Input::Datagram { from: to, sender: None, bytes: &bytes });
@@ -507,10 +506,14 @@ fn sums(choices: &mut Choices<'_>) -> Sums {
 /// What opens or goes on with a comparison of live entries.
 fn comparison(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
     match choices.below(4) {
-        0 => Compare { sums: sums(choices), set: None }.put(out),
+        0 => Compare { sums: sums(choices), hint: Hint::None }.put(out),
         1 => {
-            let set = Some((OddSketch::default(), choices.byte().into()));
-            Compare { sums: sums(choices), set }.put(out);
+            let hint = match choices.below(3) {
+                0 => Hint::Symbols(u64::from(choices.byte()) + 1),
+                1 => Hint::Sketch(Box::default()),
+                _ => Hint::Samples(Box::default()),
+            };
+            Compare { sums: sums(choices), hint }.put(out);
         }
         2 => [Compared::Equal, Compared::Busy][choices.below(2)].put(out),
         _ => {
@@ -646,7 +649,10 @@ fn ping(choices: &mut Choices<'_>) -> Ping {
 
 fn ack(choices: &mut Choices<'_>) -> Ack {
     let prints = (choices.below(2) == 0).then(|| prints(choices));
-    Ack { seq: probe_number(choices), prints }
+    let sketch = [choices.byte().into(), 0];
+    let glance = Glance { entries: choices.byte().into(), sketch };
+    let glance = (prints.is_some() && choices.below(2) == 0).then_some(glance);
+    Ack { seq: probe_number(choices), prints, glance }
 }
 
 /// Mostly one that is under way.

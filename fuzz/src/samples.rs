@@ -4,25 +4,34 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidings_proto::NodeId;
-use tidings_proto::aggregation::message::{Exchange, Part};
+use tidings_proto::aggregation::message::{self, Exchange};
 use tidings_proto::anti_entropy::bloom::Filter;
+use tidings_proto::anti_entropy::compare::{
+    self, Compare, Compared, Exchanged, Hint, Sums, Symbols,
+};
 use tidings_proto::anti_entropy::digest::{
     DeltaEnd, DeltaRequest, MemberDigest, MembersEnd, Vectors,
 };
+use tidings_proto::anti_entropy::estimate::Folded;
+use tidings_proto::anti_entropy::ladder::Wanted;
+use tidings_proto::anti_entropy::live::Part;
 use tidings_proto::anti_entropy::merkle::{self, Span, Tree, Walk};
 use tidings_proto::anti_entropy::root::{self, Claim, Root, Scope, Signed};
+use tidings_proto::anti_entropy::sketch;
 use tidings_proto::base::clocks::Run;
 use tidings_proto::base::clocks::{Dot, Hlc, VersionVector};
 use tidings_proto::base::context::ShortDot;
 use tidings_proto::base::operation::{Kind, Operation};
 use tidings_proto::base::rng::Rng;
 use tidings_proto::base::time::{Now, Time};
-use tidings_proto::convergence::message::Ask;
+use tidings_proto::convergence::message::{Answer, Ask, Said, Way};
 use tidings_proto::detection::message::{
-    Ack, Beat, Ping, PingReq, Prints, Rebuttal, put_accusation, put_answer,
+    Ack, Beat, Glance, Ping, PingReq, Prints, Rebuttal, put_accusation, put_answer,
 };
 use tidings_proto::dissemination::events::StoredEvent;
 use tidings_proto::dissemination::pull::Pull;
+use tidings_proto::dissemination::trail::Trail;
+use tidings_proto::io::Path;
 use tidings_proto::membership::facts::Facts;
 use tidings_proto::membership::record::{
     Accusers, Cause, Precedence, Standing, put_record, record_checksum,
@@ -30,7 +39,9 @@ use tidings_proto::membership::record::{
 use tidings_proto::state::crdt::Merged;
 use tidings_proto::state::disk::{self, Change, Reserved};
 use tidings_proto::state::entry::{Advert, Entry, Superseded};
+use tidings_proto::state::epochs::Epochs;
 use tidings_proto::state::fields::{Fields, Lifetime};
+use tidings_proto::state::forgetting::{Consent, Cut, FORGET, Question};
 use tidings_proto::wire::codec::SEQ_MAX;
 use tidings_proto::wire::frame::{kind, put_frame};
 use tidings_proto::wire::packet;
@@ -130,13 +141,15 @@ pub fn accusations() -> Samples {
 
 pub fn probes() -> Samples {
     let prints = Prints { members: 1 << 40, state: 7 };
+    let glance = Glance { entries: 9, sketch: [1, 2] };
     let request =
         |n| PingReq { seq: 4, target: id(n), addr: addr(n), timeout: Duration::from_secs(1) };
     vec![
         body(|out| Ping { seq: 1, target: id(0).short(), prints }.put(out)),
         body(|out| Ping { seq: u16::MAX, target: 0, prints }.put(out)),
-        body(|out| Ack { seq: 2, prints: Some(prints) }.put(out)),
-        body(|out| Ack { seq: 2, prints: None }.put(out)),
+        body(|out| Ack { seq: 2, prints: Some(prints), glance: Some(glance) }.put(out)),
+        body(|out| Ack { seq: 2, prints: Some(prints), glance: None }.put(out)),
+        body(|out| Ack { seq: 2, prints: None, glance: None }.put(out)),
         body(|out| request(1).put(out)),
         body(|out| PingReq { addr: "[::1]:1".parse().expect("an address"), ..request(2) }.put(out)),
         body(|out| put_answer(out, kind::NACK, 3)),
@@ -289,6 +302,57 @@ pub fn deltas() -> Samples {
 }
 
 /// Requests and answers of a walk of two trees, from the root to the leaves.
+pub fn comparisons() -> Samples {
+    let sums = Sums { entries: 1 << 60, rest: 7 };
+    let part = Part { bits: 3, index: 5 };
+    let hints =
+        [Hint::None, Hint::Symbols(9), Hint::Sketch(Box::default()), Hint::Samples(Box::default())];
+    let mut all: Samples =
+        hints.map(|hint| body(|out| Compare { sums, hint }.put(out))).into_iter().collect();
+    let unclear = Compared::Unclear { sums, sketch: Folded::of_words([1, 2]) };
+    let differs = Compared::Differs { sums, count: 300, differing: 70 };
+    for compared in [Compared::Equal, Compared::Busy, unclear, differs] {
+        all.push(body(|out| compared.put(out)));
+    }
+    let wanted = Wanted { part, from: 4, to: 9 };
+    let exchange =
+        compare::Exchange { last: true, symbols: vec![wanted; 2], wants: vec![1, 1 << 30] };
+    all.push(body(|out| exchange.put(out)));
+    let symbols = sketch::symbols(0..20, 0..30, &key());
+    all.push(body(|out| Symbols { part: Part::ALL, from: 0, symbols }.put(out)));
+    all.push(body(|out| Exchanged { sums, served: 3 }.put(out)));
+    all
+}
+
+pub fn receipts() -> Samples {
+    let run = Run { origin: id(1), from: 3, to: 9 };
+    let wait = Duration::from_secs(2);
+    let way = Way { path: Path::Rumour, hops: Some(3), delay: Some(Duration::from_millis(40)) };
+    let said = |applied, way| Said { run, applied, way };
+    let said = vec![said(true, Some(way)), said(false, None)];
+    let answer = Answer { durable: true, number: 5, members: 1 << 40, state: 9, said };
+    let trail = Trail::here(Time::from_secs(5));
+    vec![
+        body(|out| Ask { now: true, number: 5, wait, runs: vec![run; 3] }.put(out)),
+        body(|out| answer.put(out)),
+        body(|out| trail.put(out, Time::from_secs(6))),
+    ]
+}
+
+pub fn forgettings() -> Samples {
+    let cut: Cut = [(id(1), 4), (id(2), 1 << 40)].into();
+    let question = Question { pass: 1 << 50, round: FORGET, head: 3, cut: cut.clone(), gone: 2 };
+    let consent = Consent { pass: 1 << 50, round: 1, yes: true, head: 3, gone: 2, losers: cut };
+    let mut epochs = Epochs::default();
+    (1..9).for_each(|epoch| epochs.add(epoch << 40));
+    vec![
+        body(|out| question.put(out)),
+        body(|out| consent.put(out)),
+        body(|out| epochs.put(out)),
+        body(|out| Epochs::default().put(out)),
+    ]
+}
+
 pub fn tree_pages() -> Samples {
     let tree_of = |numbers: std::ops::Range<u32>| {
         let mut tree = Tree::new();
@@ -298,7 +362,7 @@ pub fn tree_pages() -> Samples {
         tree
     };
     let (mut ours, mut theirs) = (tree_of(0..400), tree_of(2..402));
-    let (mut walk, mut samples) = (Walk::new(Span::ALL), Samples::new());
+    let (mut walk, mut samples) = (Walk::new(&ours, Span::ALL), Samples::new());
     while !walk.is_done() {
         let request = walk.request(&mut ours, 4096);
         let answer = merkle::answer(&mut theirs, &request, 4096);
@@ -451,7 +515,7 @@ fn wishes() -> Vec<u8> {
         name: name.into(),
         epoch,
         number: epoch,
-        part: Part::Scalars,
+        part: message::Part::Scalars,
         values: vec![1.0, 4.0, 16.0],
         low: None,
         high: None,

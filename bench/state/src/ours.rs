@@ -272,7 +272,7 @@ impl Link {
         let ping = Ping::decode(body).expect("a ping of ours");
         let mut ack = Vec::new();
         let start = packet::begin(&mut ack, &key, id(to));
-        Ack { seq: ping.seq, prints: None }.put(&mut ack);
+        Ack { seq: ping.seq, prints: None, glance: None }.put(&mut ack);
         packet::seal(&mut ack, start, &key);
         self.post.push_back((from, addr(to), Mail::Datagram(ack)));
     }

@@ -315,7 +315,7 @@ fn drop_then_add(tree: &mut merkle::Tree, element: u128) {
 
 /// A whole walk, every page written and read again.
 fn walk(ours: &mut merkle::Tree, theirs: &mut merkle::Tree) -> (Walk, usize, usize) {
-    let (mut walk, mut bytes, mut round_trips) = (Walk::new(Span::ALL), 0, 0);
+    let (mut walk, mut bytes, mut round_trips) = (Walk::new(ours, Span::ALL), 0, 0);
     while !walk.is_done() {
         round_trips += 1;
         let request = carry(&walk.request(ours, PAGE), &mut bytes);

@@ -131,6 +131,9 @@ pub const AGGREGATE_PEERS_MAX: usize = 1024;
 /// Elements that one request may make a node code into symbols. More: it answers with fewer symbols,
 /// and the asker asks by parts.
 pub const CODED_ELEMENTS_MAX: usize = 65_536;
+/// Entries that came and went since the live set was last asked for. More: it takes them in, which it
+/// does more cheaply the more there are.
+pub const LIVE_CHANGES_MAX: usize = 512;
 /// Coded symbols of one answer. More: the rest is left out and asked for again.
 pub const SYMBOLS_MAX: usize = 16_384;
 /// Entries asked for by print in one request. More: refused as malformed.

@@ -1,6 +1,5 @@
 //! Decides how two replicas that differ are made, and what it costs them to become equal: two real
-//! cores that compare when a probe shows another sum. With symbols and trees alone, which repair
-//! both ways, one of them asks; else both do.
+//! cores that compare when a probe shows another sum. Which of them asks is the probe's doing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,11 +18,12 @@ use tidings_proto::{Config, NodeId, Now, Snapshot, Time};
 
 use crate::world::{World, WorldConfig};
 
+pub mod page;
+
 /// Keys that `tidings sim reconcile` takes: two stores and what they are made from fit 4 GB.
 pub const KEYS_MAX: usize = 2_000_000;
 /// Writers of which each wrote about as many of the keys, unless said otherwise.
 const KEYS_PER_WRITER: usize = 100;
-/// The asker first, then the asked.
 const BOTH: [usize; 2] = [0, 1];
 /// Virtual time after which two replicas that still differ are given up.
 const WITHIN: Duration = Duration::from_secs(600);
@@ -32,11 +32,22 @@ const WITHIN: Duration = Duration::from_secs(600);
 #[derive(Clone, Debug)]
 pub struct Difference {
     pub keys: usize,
-    /// Keys that one of the two lacks: the asker half of them, and the odd one.
+    /// Keys that one of the two lacks.
     pub differing: usize,
+    pub lacks: Lacks,
     pub writers: usize,
     pub method: Reconciliation,
     pub seed: u64,
+}
+
+/// Who lacks them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lacks {
+    /// Each half; the seed draws who lacks the odd one.
+    Both,
+    /// One of the two. Which of them asks follows from the seed.
+    First,
+    Second,
 }
 
 impl Difference {
@@ -67,6 +78,9 @@ pub struct Cost {
     /// Without the entries that one of the two lacked, as encoded.
     pub metadata_bytes: u64,
     pub round_trips: u64,
+    /// Entries that the one lacked that asked, or asked more often, and the other.
+    pub asker_lacked: usize,
+    pub asked_lacked: usize,
     /// How the difference was found in the end.
     pub method: &'static str,
     pub symbols: u64,
@@ -76,38 +90,31 @@ pub struct Cost {
 /// Two replicas before they compare.
 pub struct Replicas {
     world: World,
+    lacking: [usize; 2],
     lacking_bytes: u64,
-    requests_before: u64,
+    requests_before: [u64; 2],
 }
 
 impl Replicas {
     pub fn new(difference: &Difference) -> Replicas {
-        let config = Config {
-            reconciliation: difference.method,
-            rumours: false,
-            // Vectors pull: with them each of the two has to ask for itself.
-            anti_entropy: matches!(
-                difference.method,
-                Reconciliation::Auto | Reconciliation::Digest
-            ),
-            ..Config::lan()
-        };
-        let asker = Config { anti_entropy: true, ..config.clone() };
+        let config = Config { reconciliation: difference.method, rumours: false, ..Config::lan() };
         let world_config = WorldConfig { checks: false, ..WorldConfig::default() };
         let mut world = World::new(difference.seed, world_config);
-        world.place("asker", asker);
-        world.place("asked", config);
+        ["one", "other"].iter().for_each(|name| {
+            world.place(name, config.clone());
+        });
         let facts = world.converged_facts(&BOTH);
         let cluster = world.cluster(BOTH[0]).to_owned();
         let known = Arc::new(Known::new(&cluster, facts.to_vec()));
-        let mut lacking_bytes = 0;
+        let (mut lacking, mut lacking_bytes) = ([0; 2], 0);
         for host in BOTH {
-            let (pairs, lacking) = pairs_of(difference, host, &HashKey::for_cluster(&cluster));
-            lacking_bytes += lacking;
+            let (pairs, lacked) = pairs_of(difference, host, &HashKey::for_cluster(&cluster));
+            lacking[host] = lacked.len();
+            lacking_bytes += lacked.iter().sum::<u64>();
             world.boot(host, Snapshot { pairs, members: Some(Arc::clone(&known)) });
         }
         let requests_before = requests(&world);
-        Replicas { world, lacking_bytes, requests_before }
+        Replicas { world, lacking, lacking_bytes, requests_before }
     }
 
     /// Runs until both are equal, or says how they differ.
@@ -123,11 +130,16 @@ impl Replicas {
         let sum = |count: fn(&Stats) -> u64| -> u64 {
             BOTH.iter().map(|&host| count(world.node(host).stats())).sum()
         };
+        let after = requests(world);
+        let asked = BOTH.map(|host| after[host] - self.requests_before[host]);
+        let asker = usize::from(asked[1] > asked[0]);
         let bytes = sum(|s| s.bytes_digest + s.bytes_sketch + s.bytes_delta);
         Ok(Cost {
             bytes,
             metadata_bytes: bytes.saturating_sub(self.lacking_bytes),
-            round_trips: requests(world) - self.requests_before,
+            round_trips: asked.iter().sum(),
+            asker_lacked: self.lacking[asker],
+            asked_lacked: self.lacking[1 - asker],
             method: method(world),
             symbols: sum(|s| s.sketch_symbols),
             took: world.now().since(started),
@@ -147,19 +159,23 @@ fn method(world: &World) -> &'static str {
     rungs.into_iter().find(|&(count, _)| used(count)).map_or("sum", |(_, name)| name)
 }
 
-fn requests(world: &World) -> u64 {
-    BOTH.iter().map(|&host| world.traffic(host).requests_sent).sum()
+fn requests(world: &World) -> [u64; 2] {
+    BOTH.map(|host| world.traffic(host).requests_sent)
 }
 
 fn state_print(world: &World, host: usize) -> u128 {
     world.view(host).fingerprints().1
 }
 
-/// What a replica has on disk, and the bytes of the entries that it lacks.
-fn pairs_of(difference: &Difference, host: usize, key: &HashKey) -> (Vec<(Vec<u8>, Vec<u8>)>, u64) {
-    let Difference { keys, differing, writers, seed, .. } = *difference;
+/// What a replica has on disk, and the bytes of each entry that it lacks.
+fn pairs_of(
+    difference: &Difference,
+    host: usize,
+    key: &HashKey,
+) -> (Vec<(Vec<u8>, Vec<u8>)>, Vec<u64>) {
+    let Difference { keys, writers, seed, .. } = *difference;
     let mut rng = Rng::from_u64(seed ^ 0x7265_636f);
-    let lacking = lacking(&mut rng, keys, differing, host);
+    let lacking = lacking(&mut rng, difference, host);
     let ids: Vec<NodeId> = (0..writers).map(|_| NodeId(rng.bytes16())).collect();
     let mut next = vec![0u64; writers];
     let mut vector = VersionVector::default();
@@ -169,7 +185,7 @@ fn pairs_of(difference: &Difference, host: usize, key: &HashKey) -> (Vec<(Vec<u8
         pairs.extend(value.map(|value| (at, value)));
     };
     change(disk::reserved_change(Reserved::default()));
-    let (mut frame, mut lacking_bytes) = (Vec::new(), 0);
+    let (mut frame, mut lacked) = (Vec::new(), Vec::new());
     for number in 0..keys {
         let writer = rng.index(writers);
         next[writer] += 1;
@@ -178,23 +194,32 @@ fn pairs_of(difference: &Difference, host: usize, key: &HashKey) -> (Vec<(Vec<u8
         if lacking.contains(&number) {
             frame.clear();
             entry.put(&mut frame, key, now.mono);
-            lacking_bytes += frame.len() as u64;
+            lacked.push(frame.len() as u64);
             continue;
         }
         vector.add(dot);
         change(disk::entry_change(&entry, key, now));
     }
     ids.iter().for_each(|&id| change(disk::origin_change(&vector, id)));
-    (pairs, lacking_bytes)
+    (pairs, lacked)
 }
 
 /// Which keys a host lacks: the same draw for both, dealt out in turn.
-fn lacking(rng: &mut Rng, keys: usize, differing: usize, host: usize) -> BTreeSet<usize> {
+fn lacking(rng: &mut Rng, difference: &Difference, host: usize) -> BTreeSet<usize> {
+    let first = rng.index(2);
     let mut drawn = BTreeSet::new();
     let mut mine = BTreeSet::new();
-    while drawn.len() < differing {
-        let number = rng.index(keys);
-        if drawn.insert(number) && (drawn.len() + 1) % 2 == host {
+    while drawn.len() < difference.differing {
+        let number = rng.index(difference.keys);
+        if !drawn.insert(number) {
+            continue;
+        }
+        let by = match difference.lacks {
+            Lacks::Both => (drawn.len() + first) % 2,
+            Lacks::First => 0,
+            Lacks::Second => 1,
+        };
+        if by == host {
             mine.insert(number);
         }
     }

@@ -7,7 +7,7 @@ use tidings_proto::Config;
 use tidings_proto::base::policy::{Mode, Policy};
 use tidings_proto::config::{Damping, Detector, PeerChoice, PhiForm, Reconciliation};
 use tidings_proto::io::{Command, Contribution};
-use tidings_sim::reconcile::{Difference, Replicas};
+use tidings_sim::reconcile::{Difference, Lacks, Replicas};
 use tidings_sim::setup::{joined, spread};
 use tidings_sim::{Conditions, Latency, Topic, World, WorldConfig};
 
@@ -502,7 +502,8 @@ fn one_key(config: &Config, count: fn(&World, usize) -> u64) -> f64 {
 /// What 10 lacking keys among 1,000 of 10 writers cost two replicas.
 fn bytes_to_find_ten_keys(config: &Config) -> f64 {
     let method = config.reconciliation;
-    let difference = Difference { keys: 1000, differing: 10, writers: 100, method, seed: 1 };
+    let lacks = Lacks::Both;
+    let difference = Difference { keys: 1000, differing: 10, lacks, writers: 100, method, seed: 1 };
     Replicas::new(&difference).reconcile().expect("they become equal").bytes as f64
 }
 

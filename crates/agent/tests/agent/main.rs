@@ -22,6 +22,7 @@ mod review;
 mod sessions;
 mod sim_epidemic;
 mod sim_paper;
+mod sim_reconcile;
 mod sim_run;
 mod support;
 mod values;

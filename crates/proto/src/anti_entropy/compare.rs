@@ -2,7 +2,7 @@
 //! entries asked for by print.
 
 use super::bloom::Filter;
-use super::estimate::{LEVELS, Levels, ODD_SKETCH_BYTES, OddSketch};
+use super::estimate::{Estimator, Folded, OddSketch};
 use super::ladder::Wanted;
 use super::live::Part;
 use super::sketch::{SYMBOL_BYTES, Symbol};
@@ -30,21 +30,38 @@ impl Sums {
     }
 }
 
-/// "These are my sums." With an estimate: "if they are not yours, begin."
+/// What is sent of the asker's set along with its sums: as much as tells how many differ.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Hint {
+    None,
+    /// So many symbols are likely to do: the sketch on the ack told that.
+    Symbols(u64),
+    Sketch(Box<OddSketch>),
+    Samples(Box<Estimator>),
+}
+
+/// "These are my sums; if they are not yours, begin."
 #[derive(Clone, Debug, PartialEq)]
 pub struct Compare {
     pub sums: Sums,
-    /// Live entries, and the sketch over them.
-    pub set: Option<(OddSketch, u64)>,
+    pub hint: Hint,
 }
 
 impl Compare {
     pub fn put(&self, out: &mut Vec<u8>) {
         put_frame(out, kind::COMPARE, |out| {
             self.sums.put(out);
-            if let Some((sketch, count)) = &self.set {
-                sketch.put(out);
-                put_varint(out, *count);
+            match &self.hint {
+                Hint::None => {}
+                Hint::Symbols(count) => put_varint(out, *count),
+                Hint::Sketch(sketch) => {
+                    put_varint(out, 0);
+                    sketch.put(out);
+                }
+                Hint::Samples(estimator) => {
+                    put_varint(out, 0);
+                    estimator.put(out);
+                }
             }
         });
     }
@@ -52,25 +69,38 @@ impl Compare {
     pub fn decode(body: &[u8]) -> Decoded<Compare> {
         let mut r = Reader::new(body);
         let sums = Sums::read(&mut r)?;
-        let set = match r.rest().len() {
-            0 => None,
-            _ => Some((OddSketch::read(&mut r)?, r.varint("live entries")?)),
+        if r.is_empty() {
+            return Ok(Compare { sums, hint: Hint::None });
+        }
+        let hint = match r.varint("symbols")? {
+            0 if r.rest().len() < Estimator::BYTES => {
+                Hint::Sketch(Box::new(OddSketch::read(&mut r)?))
+            }
+            0 => Hint::Samples(Box::new(Estimator::read(&mut r)?)),
+            count if count > SYMBOLS_MAX as u64 => return Err(DecodeError::TooLong("symbols")),
+            count => Hint::Symbols(count),
         };
-        Ok(Compare { sums, set })
+        Ok(Compare { sums, hint })
     }
 }
 
 /// What a comparison of sums says, where the answer is neither an entry nor symbols.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Compared {
     Equal,
     /// The other end compares with the asker already.
     Busy,
+    /// The hint does not tell how many differ.
+    Unclear {
+        sums: Sums,
+        sketch: Folded,
+    },
     Differs {
         sums: Sums,
-        /// Live entries, and the sketches to tell how many differ.
+        /// Live entries here.
         count: u64,
-        levels: Box<Levels>,
+        /// How many differ, as far as that can be told.
+        differing: u64,
     },
 }
 
@@ -79,30 +109,35 @@ impl Compared {
         put_frame(out, kind::COMPARED, |out| match self {
             Compared::Equal => {}
             Compared::Busy => out.push(0),
-            Compared::Differs { sums, count, levels } => {
+            Compared::Unclear { sums, sketch } => {
+                out.push(1);
+                sums.put(out);
+                sketch.put(out);
+            }
+            Compared::Differs { sums, count, differing } => {
+                out.push(2);
                 sums.put(out);
                 put_varint(out, *count);
-                levels.iter().for_each(|level| level.put(out));
+                put_varint(out, *differing);
             }
         });
     }
 
     pub fn decode(body: &[u8]) -> Decoded<Compared> {
-        match body.len() {
-            0 => return Ok(Compared::Equal),
-            1 => return Ok(Compared::Busy),
-            _ => {}
-        }
         let mut r = Reader::new(body);
-        let (sums, count) = (Sums::read(&mut r)?, r.varint("live entries")?);
-        if r.rest().len() < LEVELS * ODD_SKETCH_BYTES {
-            return Err(DecodeError::Truncated("levels"));
+        if r.is_empty() {
+            return Ok(Compared::Equal);
         }
-        let mut levels = Box::new(Levels::default());
-        for level in levels.iter_mut() {
-            *level = OddSketch::read(&mut r)?;
-        }
-        Ok(Compared::Differs { sums, count, levels })
+        Ok(match r.u8("comparison")? {
+            0 => Compared::Busy,
+            1 => Compared::Unclear { sums: Sums::read(&mut r)?, sketch: Folded::read(&mut r)? },
+            2 => Compared::Differs {
+                sums: Sums::read(&mut r)?,
+                count: r.varint("live entries")?,
+                differing: r.varint("differences")?,
+            },
+            _ => return Err(DecodeError::Invalid("comparison")),
+        })
     }
 }
 
@@ -266,15 +301,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn comparisons_round_trip(entries: u64, rest: u32, count in 0..1u64 << 40, noise: [u64; 4], bits in 0u8..=20, from in 0..1u64 << 40, mut wants: Vec<u32>) {
+        fn comparisons_round_trip(entries: u64, rest: u32, count in 1..1u64 << 14, words: [u64; 8], bits in 0u8..=20, from in 0..1u64 << 40, mut wants: Vec<u32>) {
             let sums = Sums { entries, rest };
-            let sketch = OddSketch::read(&mut Reader::new(&body(|o| put_frame(o, 0, |o| noise.iter().for_each(|&n| put_u64(o, n)))))).unwrap();
-            for set in [None, Some((sketch, count))] {
-                let compare = Compare { sums, set };
+            let sketch = OddSketch::of_words(words);
+            let mut estimator = Box::new(Estimator::default());
+            words.iter().for_each(|&element| estimator.toggle(element));
+            for hint in [Hint::None, Hint::Symbols(count), Hint::Sketch(Box::new(sketch)), Hint::Samples(estimator)] {
+                let compare = Compare { sums, hint };
                 prop_assert_eq!(Compare::decode(&body(|o| compare.put(o))), Ok(compare));
             }
-            let levels = Box::new([sketch; LEVELS]);
-            for compared in [Compared::Equal, Compared::Busy, Compared::Differs { sums, count, levels }] {
+            let unclear = Compared::Unclear { sums, sketch: sketch.folded() };
+            let differs = Compared::Differs { sums, count, differing: from };
+            for compared in [Compared::Equal, Compared::Busy, unclear, differs] {
                 prop_assert_eq!(Compared::decode(&body(|o| compared.put(o))), Ok(compared));
             }
             let part = Part { bits, index: rest & ((1u64 << bits) - 1) as u32 };

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use super::estimate::Estimate;
 use super::live::{LiveSet, Part};
 use super::sketch::{Decoder, SYMBOL_BYTES, Symbol};
 use crate::base::hash::HashKey;
@@ -79,12 +80,25 @@ fn mean_symbols(d: f64) -> f64 {
     d * (1.36 + 0.13 * libm::sqrt(100.0 / d.max(100.0)) + 0.3 * libm::exp(-d / 25.0))
 }
 
-/// Symbols to begin with when little differs and one round trip more costs as much as they do.
-pub fn generous_symbols(d: f64) -> u64 {
-    if d < 1.5 {
-        return 1; // nearly always a single element, which one symbol is
-    }
-    let margin = 2.5 * libm::sqrt(d.min(40.0)) + 0.02 * (d - 40.0).max(0.0);
+/// By how much what is needed varies (PAPERS 8, the 99th percentiles).
+fn symbols_deviation(d: f64) -> f64 {
+    let root = libm::sqrt(d);
+    (2.0 * root).min(12.0).max(1.1 * root)
+}
+
+/// Symbols that are sent unasked. More are asked for leanly, by parts.
+pub const FIRST_SYMBOLS_MAX: u64 = 2048;
+
+/// Standard deviations by which the first symbols exceed what is needed on the average: one session in
+/// thirty needs a round trip more.
+const GENEROSITY: f64 = 1.8;
+
+/// Symbols to begin with where one round trip more costs as much as they do.
+pub fn generous_symbols(told: Estimate) -> u64 {
+    let d = told.differing.max(2.0); // one would have been told by the sums
+    let unsure = 1.4 * told.deviation;
+    let needed = symbols_deviation(d);
+    let margin = GENEROSITY * libm::sqrt(needed * needed + unsure * unsure);
     (mean_symbols(d) + margin) as u64 + 1
 }
 
@@ -219,12 +233,9 @@ impl Ladder {
             let mut decoder = Decoder::new(self.key);
             for (&theirs, ours) in open.theirs.iter().zip(&ours) {
                 decoder.push(theirs, *ours);
-                if decoder.is_done() {
-                    break;
-                }
             }
-            if decoder.is_done() {
-                self.split(open.part, decoder.found(), set)?;
+            if decoder.is_even() {
+                self.split(open.part, &decoder.found(), set)?;
                 self.parts_done += 1;
                 continue;
             }

@@ -13,10 +13,10 @@ use crate::base::hash::HashKey;
 use crate::limits::CODED_ELEMENTS_MAX;
 use crate::state::store::{EntrySlot, LiveChange};
 
-/// Symbols kept up to date. Half as many as there are elements suffice for few of them; this many
-/// find 1,400 differences among any number.
-const PREFIX_MAX: usize = 2048;
-const PREFIX_MIN: usize = 16;
+/// Symbols kept up to date, over sets so large that a pass over them would be felt: these find 1,400
+/// differences among any number.
+const PREFIX: usize = 2048;
+const PREFIX_FROM: usize = 16_384;
 
 /// A part of the elements: those whose first `bits` bits are `index`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,26 +51,43 @@ impl LiveSet {
         LiveSet { key, tree: Tree::new(), prefix: Prefix::new(0), estimator: Estimator::default() }
     }
 
-    pub fn apply(&mut self, change: LiveChange) {
-        let LiveChange { print, slot, live } = change;
-        if live {
-            self.tree.insert(element(print), slot);
+    /// Takes in what came and went, in that order; empties the list. Sorted first: what is near in the
+    /// tree is near in time.
+    pub fn apply(&mut self, changes: &mut Vec<LiveChange>) {
+        changes.sort_by_key(|change| element(change.print));
+        if self.tree.is_empty() {
+            self.tree = Tree::of_sorted(
+                net(changes).filter(|c| c.live).map(|c| (element(c.print), c.slot)),
+            );
+            net(changes).filter(|c| c.live).for_each(|c| self.estimator.toggle(c.print as u64));
         } else {
-            self.tree.remove(element(print));
+            net(changes).for_each(|change| self.apply_one(change));
         }
-        self.prefix.toggle(print as u64, &self.key);
-        self.estimator.toggle(print as u64);
-        if self.prefix.symbols().len() * 4 < self.len().min(PREFIX_MAX * 4) {
-            self.grow();
+        changes.clear();
+        let kept = !self.prefix.symbols().is_empty();
+        if !kept && self.len() >= PREFIX_FROM {
+            self.prefix = self.coded();
+        } else if kept && self.len() < PREFIX_FROM / 2 {
+            self.prefix = Prefix::new(0);
         }
     }
 
-    /// Doubles the prefix: rare, and over few elements.
-    fn grow(&mut self) {
-        let len = (self.prefix.symbols().len() * 2).clamp(PREFIX_MIN, PREFIX_MAX);
-        let mut prefix = Prefix::new(len);
+    fn apply_one(&mut self, LiveChange { print, slot, live }: LiveChange) {
+        let was = if live {
+            self.tree.insert(element(print), slot).is_some()
+        } else {
+            self.tree.remove(element(print)).is_none()
+        };
+        if !was {
+            self.prefix.toggle(print as u64, &self.key);
+            self.estimator.toggle(print as u64);
+        }
+    }
+
+    fn coded(&self) -> Prefix {
+        let mut prefix = Prefix::new(PREFIX);
         self.part(Part::ALL).for_each(|(print, _)| prefix.toggle(print, &self.key));
-        self.prefix = prefix;
+        prefix
     }
 
     pub fn len(&self) -> usize {
@@ -142,6 +159,12 @@ impl LiveSet {
     }
 }
 
+/// What becomes of each element in the end; sorted by element, and in order for each.
+fn net(changes: &[LiveChange]) -> impl Iterator<Item = LiveChange> + '_ {
+    let same = changes.chunk_by(|a, b| a.print == b.print);
+    same.map(|changes| *changes.last().expect("a chunk has one"))
+}
+
 /// The tree's element for a print: what is summed and coded comes first.
 fn element(print: u128) -> u128 {
     print.rotate_left(64)
@@ -157,19 +180,29 @@ mod tests {
         let key = HashKey::for_cluster("live");
         let mut rng = Rng::from_u64(1);
         let mut set = LiveSet::new(key);
-        let mut held: Vec<u64> = Vec::new();
-        for slot in 0..20_000u32 {
-            if rng.chance(0.3) && !held.is_empty() {
-                let print = held.swap_remove(rng.index(held.len()));
-                let slot = set.get(print).expect("it is held");
-                set.apply(LiveChange { print: print.into(), slot, live: false });
+        let mut held: Vec<(u64, EntrySlot)> = Vec::new();
+        let mut changes = Vec::new();
+        for slot in 0..40_000u32 {
+            if rng.chance(0.2) && !held.is_empty() {
+                let (print, slot) = held.swap_remove(rng.index(held.len()));
+                changes.push(LiveChange { print: print.into(), slot, live: false });
             } else {
                 let print = rng.u64();
-                held.push(print);
-                set.apply(LiveChange { print: print.into(), slot, live: true });
+                held.push((print, slot));
+                changes.push(LiveChange { print: print.into(), slot, live: true });
+            }
+            if rng.chance(0.01) {
+                set.apply(&mut changes);
+                assert_eq!(set.len(), held.len());
+                assert!(held.iter().take(10).all(|&(print, slot)| set.get(print) == Some(slot)));
             }
         }
-        assert_eq!((set.len(), set.ready()), (held.len(), PREFIX_MAX));
+        set.apply(&mut changes);
+        assert_eq!((set.len(), set.ready()), (held.len(), PREFIX));
+        let mut told = Estimator::default();
+        held.iter().for_each(|&(print, _)| told.toggle(print));
+        assert_eq!(*set.estimator(), told);
+        let held: Vec<u64> = held.into_iter().map(|(print, _)| print).collect();
         let mut budget = usize::MAX - 1;
         for part in [Part::ALL, Part { bits: 3, index: 5 }] {
             let members = held.iter().copied().filter(|&e| part.holds(e));

@@ -44,7 +44,8 @@ impl Mismatch {
         self.changed = now;
     }
 
-    pub fn compare(&mut self, theirs: u64, now: Time, spread: Duration) -> Verdict {
+    /// `lasting`: the peer has seen the difference outlive the spread of news.
+    pub fn compare(&mut self, theirs: u64, lasting: bool, now: Time, spread: Duration) -> Verdict {
         if theirs == self.current {
             self.since = None;
             return Verdict::Equal;
@@ -56,7 +57,7 @@ impl Mismatch {
             return Verdict::Late;
         }
         let since = *self.since.get_or_insert(now);
-        if now.since(self.changed) >= spread || now.since(since) >= spread {
+        if lasting || now.since(self.changed) >= spread || now.since(since) >= spread {
             return Verdict::Differs;
         }
         Verdict::Late
@@ -89,11 +90,14 @@ mod tests {
         let mut m = Mismatch::default();
         m.update(1, at(0));
         m.update(2, at(10_000));
-        assert_eq!(m.compare(2, at(10_001), spread), Verdict::Equal);
-        assert_eq!(m.compare(1, at(10_100), spread), Verdict::Late, "it has what we had");
-        assert_eq!(m.compare(9, at(10_100), spread), Verdict::Late, "news may be on its way");
-        assert_eq!(m.compare(9, at(10_700), spread), Verdict::Differs);
-        assert_eq!(m.compare(2, at(10_800), spread), Verdict::Equal);
-        assert_eq!(m.compare(1, at(20_000), spread), Verdict::Differs, "late for too long");
+        let mut compare = |theirs, lasting, now| m.compare(theirs, lasting, at(now), spread);
+        assert_eq!(compare(2, false, 10_001), Verdict::Equal);
+        assert_eq!(compare(1, false, 10_100), Verdict::Late, "it has what we had");
+        assert_eq!(compare(1, true, 10_100), Verdict::Late, "it says so, and news is on its way");
+        assert_eq!(compare(9, false, 10_100), Verdict::Late, "news may be on its way");
+        assert_eq!(compare(9, true, 10_100), Verdict::Differs, "the peer has waited for it");
+        assert_eq!(compare(9, false, 10_700), Verdict::Differs);
+        assert_eq!(compare(2, false, 10_800), Verdict::Equal);
+        assert_eq!(compare(1, false, 20_000), Verdict::Differs, "late for too long");
     }
 }

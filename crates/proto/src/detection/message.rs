@@ -52,12 +52,38 @@ impl Ping {
     }
 }
 
+/// What stands behind a state print that has differed for longer than news takes: the pinging node
+/// goes on from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// The sum over live entries; the print less this is that over the rest.
+    pub entries: u64,
+    /// A sketch of them that tells few differences from many.
+    pub sketch: [u64; 2],
+}
+
+pub const GLANCE_BYTES: usize = 24;
+
+impl Glance {
+    fn put(self, out: &mut Vec<u8>) {
+        put_u64(out, self.entries);
+        self.sketch.iter().for_each(|&word| put_u64(out, word));
+    }
+
+    fn read(r: &mut Reader<'_>) -> Decoded<Glance> {
+        let entries = r.u64("entry sum")?;
+        Ok(Glance { entries, sketch: [r.u64("entry sketch")?, r.u64("entry sketch")?] })
+    }
+}
+
 /// Answers a ping. Equal fingerprints, as at rest, need not be said again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ack {
     pub seq: u16,
     /// `None`: the same as in the ping.
     pub prints: Option<Prints>,
+    /// Only with prints.
+    pub glance: Option<Glance>,
 }
 
 impl Ack {
@@ -66,6 +92,7 @@ impl Ack {
             put_u16(out, self.seq);
             if let Some(prints) = self.prints {
                 prints.put(out);
+                self.glance.iter().for_each(|glance| glance.put(out));
             }
         });
     }
@@ -74,7 +101,8 @@ impl Ack {
         let mut r = Reader::new(body);
         let seq = r.u16("seq")?;
         let prints = if r.is_empty() { None } else { Some(Prints::read(&mut r)?) };
-        Ok(Ack { seq, prints })
+        let glance = if r.is_empty() { None } else { Some(Glance::read(&mut r)?) };
+        Ok(Ack { seq, prints, glance })
     }
 }
 

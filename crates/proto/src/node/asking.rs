@@ -39,8 +39,8 @@ pub(super) enum Ask {
     Vectors,
     Delta(Pages),
     Compare {
-        /// With a sketch to estimate by.
-        sketch: bool,
+        /// With something to estimate by.
+        hinted: bool,
     },
     Exchange(Box<Comparison>),
     /// The whole state, by one that was away.

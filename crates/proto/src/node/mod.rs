@@ -26,6 +26,7 @@
 //! | `view` | what readers may see |
 
 mod aggregates;
+mod answering;
 mod asking;
 mod detector;
 mod flags;
@@ -71,6 +72,7 @@ use crate::io::{
     Alarm, Command, CommandError, CommandId, Conflict, Event, Input, Outbox, Output, Persist,
     Reply, RequestId, Stats,
 };
+use crate::limits::LIVE_CHANGES_MAX;
 use crate::membership::facts::{FactStore, Facts};
 use crate::membership::known::Known;
 use crate::membership::record::{Precedence, Standing, record_checksum};
@@ -330,7 +332,9 @@ impl Node {
         self.receipts.trail = Trail::here(now.mono);
         self.run_timers(now, out);
         self.flush_disk(now, out);
-        self.settle_live();
+        if self.store.live_changes().len() >= LIVE_CHANGES_MAX {
+            self.settle_live();
+        }
         self.members_mismatch.update(self.table.fingerprint().low(), now.mono);
         self.state_mismatch.update(self.state_print(), now.mono);
         self.deadline = self.compute_deadline();

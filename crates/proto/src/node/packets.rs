@@ -259,7 +259,17 @@ impl Node {
     }
 
     pub(super) fn count_bytes(&mut self, spent: Spent, bytes: usize) {
-        let counter = match spent {
+        *self.bytes_counter(spent) += bytes as u64;
+    }
+
+    /// Some bytes of a packet are for something else than the rest.
+    pub(super) fn count_as(&mut self, packet: Spent, part: Spent, bytes: usize) {
+        *self.bytes_counter(packet) -= bytes as u64;
+        self.count_bytes(part, bytes);
+    }
+
+    fn bytes_counter(&mut self, spent: Spent) -> &mut u64 {
+        match spent {
             Spent::Probe => &mut self.stats.bytes_probe,
             Spent::Repeat => &mut self.stats.bytes_repeat,
             Spent::Heartbeats => &mut self.stats.bytes_heartbeats,
@@ -271,8 +281,7 @@ impl Node {
             Spent::Sketch => &mut self.stats.bytes_sketch,
             Spent::Delta => &mut self.stats.bytes_delta,
             Spent::Pull => &mut self.stats.bytes_pull,
-        };
-        *counter += bytes as u64;
+        }
     }
 
     pub(super) fn count_datagram(&mut self, bytes: usize) {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::Node;
 use super::asking::{Ask, Asked};
 use super::packets::Spent;
+use super::sessions::Shown;
 use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
-use crate::detection::message::{Ack, Ping, PingReq, put_answer};
+use crate::detection::message::{Ack, GLANCE_BYTES, Glance, Ping, PingReq, put_answer};
 use crate::detection::probe::{Probe, Purpose, Timer, direct_timeout, nack_after};
 use crate::flow::RECALLS_MAX;
 use crate::io::{Alarm, Outbox, RequestError, RequestId};
@@ -302,7 +303,7 @@ impl Node {
         if probe.purpose == Purpose::Recontact {
             self.found_again(sender, from, prints, now, out);
         }
-        self.compare(sender, from, prints, now, out);
+        self.compare(sender, from, Shown::Ack(prints, ack.glance), now, out);
     }
 
     fn probe_succeeded(&mut self, probe: &Probe, now: Now, out: &mut Outbox) {
@@ -375,7 +376,7 @@ impl Node {
         self.probe_succeeded(&probe, now, out);
         // A node that hears nothing but streams is repaired by them too (row B8).
         let prints = ack.prints.unwrap_or(probe.prints);
-        self.compare(probe.target, probe.addr, prints, now, out);
+        self.compare(probe.target, probe.addr, Shown::Ack(prints, ack.glance), now, out);
     }
 
     pub(super) fn unreachable(&mut self, to: SocketAddr, now: Now, out: &mut Outbox) {
@@ -407,21 +408,32 @@ impl Node {
         now: Now,
         out: &mut Outbox,
     ) {
+        let glance = self.compare(sender, from, Shown::Ping(ping.prints), now, out);
         let start = self.begin(out);
-        self.answer_ping(&ping, sender, &mut out.bytes);
+        self.answer_ping(&ping, glance, sender, &mut out.bytes);
         self.send(Spent::Probe, start, from, out, now.mono);
-        self.compare(sender, from, ping.prints, now, out);
+        if glance.is_some() {
+            // It is the first step of a session.
+            self.count_as(Spent::Probe, Spent::Sketch, GLANCE_BYTES);
+        }
     }
 
     /// An ack, or "not me" where another life was meant; the sender hears first what is held
     /// against it.
-    pub(super) fn answer_ping(&mut self, ping: &Ping, sender: NodeId, out: &mut Vec<u8>) {
+    pub(super) fn answer_ping(
+        &mut self,
+        ping: &Ping,
+        glance: Option<Glance>,
+        sender: NodeId,
+        out: &mut Vec<u8>,
+    ) {
         if ping.target != self.id.short() && ping.target != 0 {
             self.stats.not_me_sent += 1;
             put_answer(out, kind::NOT_ME, ping.seq);
         } else {
             let ours = self.prints();
-            Ack { seq: ping.seq, prints: (ours != ping.prints).then_some(ours) }.put(out);
+            let prints = (ours != ping.prints).then_some(ours);
+            Ack { seq: ping.seq, prints, glance }.put(out);
         }
         self.put_buddy(sender, out);
     }

@@ -1,28 +1,29 @@
 //! Decides how live entries are reconciled with one peer: sums, then symbols, then the entries that
-//! each lacks, asked and answered. What is left, vectors and deletes, is a delta's.
+//! each lacks. What is left, vectors and deletes, is a delta's.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::Node;
 use super::asking::{Ask, Asked, Exchange as Delta};
 use super::packets::Via;
-use super::{Node, Phase};
 use crate::anti_entropy::compare::{
-    Compare, Compared, Exchange, Exchanged, Filtered, Sums, Symbols,
+    Compare, Compared, Exchange, Exchanged, Filtered, Hint, Sums, Symbols,
 };
-use crate::anti_entropy::estimate::difference_by_levels;
+use crate::anti_entropy::estimate::Folded;
 use crate::anti_entropy::ladder::{
     Ladder, Lie, Method, Situation, choose, filter_bits, generous_symbols,
 };
 use crate::anti_entropy::live::Part;
-use crate::anti_entropy::merkle::{self, Page, Span, Walk};
+use crate::anti_entropy::merkle::{Page, Span, Walk};
 use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
 use crate::config::Reconciliation;
+use crate::detection::message::{Glance, Prints};
 use crate::flow::SESSION_TIMEOUT;
 use crate::io::{Alarm, Event, Outbox};
-use crate::limits::{CODED_ELEMENTS_MAX, DISTRUSTED_MAX, PAGE_BYTES, SESSION_REQUESTS_MAX};
+use crate::limits::{DISTRUSTED_MAX, PAGE_BYTES, SESSION_REQUESTS_MAX};
 use crate::state::entry::Entry;
 use crate::state::store::EntrySlot;
 use crate::wire::codec::{DecodeError, Reader};
@@ -30,10 +31,16 @@ use crate::wire::frame::{Frames, kind, put_frame};
 
 /// Entries that only this node has go along with its first request if they are no larger: one
 /// round trip less. More wait for what the peer has, which may replace them.
-const GIVE_AT_ONCE_BYTES: usize = 16 * 1024;
-/// Ranges hashed for one request of a walk, at some 400 ns each: a tree that is not ready yet is made
-/// ready in so many steps.
-const TREE_STEP: usize = 8192;
+const GIVE_AT_ONCE_BYTES: usize = 64 * 1024;
+/// Up to so many differences the sketch on an ack tells them well enough; a larger one is worth its
+/// bytes beyond.
+const FEW: f64 = 30.0;
+/// Ranges hashed at once, at some 400 ns each: a tree that is not ready yet is made ready in so many
+/// steps, with a pause between them for whatever else there is to do.
+pub(super) const TREE_STEP: usize = 8192;
+pub(super) const TREE_PAUSE: Duration = Duration::from_millis(1);
+/// A peer whose tree is not ready is asked again after this.
+const PEER_TREE_PAUSE: Duration = Duration::from_millis(50);
 /// After so many sessions without an equal state one goes by vectors, whatever they cost: they need
 /// no peer that plays along.
 const IN_VAIN_MAX: u32 = 4;
@@ -53,9 +60,21 @@ pub(super) struct Comparison {
     search: Search,
 }
 
+/// A walk of two trees that waits to go on.
+pub(super) type Walking = (NodeId, SocketAddr, Box<Comparison>);
+
+/// This node's tree is being made ready, or a peer's.
+#[derive(Debug)]
+pub(super) struct Trees {
+    pub at: Time,
+    then: Option<Walking>,
+}
+
 /// What is looked through beside symbols.
 #[derive(Debug)]
 enum Search {
+    /// The sums told the only one.
+    Single,
     Symbols,
     Tree(Walk),
     /// Parts of which the peer was not told yet what this node has.
@@ -64,25 +83,62 @@ enum Search {
 
 impl Node {
     /// Sums of the live entries and of the rest.
-    fn sums(&self) -> Sums {
+    pub(super) fn sums(&self) -> Sums {
         let rest = self.store.vector_print().0.wrapping_add(self.events.print().0);
         Sums { entries: self.store.entry_print().low(), rest: rest as u32 }
     }
 
     /// Brings the live set up to date with the store.
     pub(super) fn settle_live(&mut self) {
-        for change in self.store.drain_live_changes() {
-            self.live.apply(change);
+        let changes = self.store.live_changes();
+        if !changes.is_empty() {
+            self.live.apply(changes);
         }
     }
 
-    /// Opens a session with a peer whose state differs. `likely`: nothing is under way that would
-    /// close the difference by itself.
+    /// What this node shows of its live entries on an ack.
+    pub(super) fn glance(&mut self, peer: NodeId, now: Time) -> Glance {
+        self.settle_live();
+        if self.method_with(peer, now) == Method::Merkle && !self.live.tree().settle(TREE_STEP) {
+            self.wait_for_trees(TREE_PAUSE, None, now);
+        }
+        let sketch = self.live.estimator().all().folded().words();
+        Glance { entries: self.sums().entries, sketch }
+    }
+
+    /// Whether a peer that opens a session repairs both.
+    pub(super) fn leaves_it_to(&self, peer: NodeId, now: Time) -> bool {
+        self.store.counts().0 > 0 && self.method_with(peer, now) != Method::Digest
+    }
+
+    fn method_with(&self, peer: NodeId, now: Time) -> Method {
+        let distrusted = self.sessions.distrusted.get(&peer).filter(|&&(_, until)| until > now);
+        match (distrusted, self.config.reconciliation) {
+            (Some(&(method, _)), _) => method,
+            (None, Reconciliation::Digest) => Method::Digest,
+            (None, Reconciliation::Merkle) => Method::Merkle,
+            (None, Reconciliation::Auto | Reconciliation::Sketch) => Method::Sketch,
+        }
+    }
+
+    /// Entries go both ways in one session, so that one is enough.
+    pub(super) fn is_comparing(&self, peer: NodeId, now: Time) -> bool {
+        let served = self.sessions.served;
+        served.is_some_and(|(by, until)| by == peer && until > now)
+            || self.sessions.comparing.is_some()
+    }
+
+    pub(super) fn served(&mut self, peer: NodeId, now: Time) {
+        let until = now + self.state_spread().max(self.config.probe_period);
+        self.sessions.served = Some((peer, until));
+    }
+
+    /// Opens a session with a peer whose state differs, from what is known of its set.
     pub(super) fn open_repair(
         &mut self,
         peer: NodeId,
         addr: SocketAddr,
-        likely: bool,
+        set: Option<(Sums, Folded)>,
         now: Time,
         out: &mut Outbox,
     ) {
@@ -92,28 +148,23 @@ impl Node {
         if refused || self.sessions.in_vain.is_multiple_of(IN_VAIN_MAX) {
             return self.open_delta(peer, addr, Delta::Repair, out);
         }
-        let distrusted = self.sessions.distrusted.get(&peer).filter(|&&(_, until)| until > now);
-        let method = match (distrusted, self.config.reconciliation) {
-            (Some(&(method, _)), _) => method,
-            (None, Reconciliation::Digest) => Method::Digest,
-            (None, Reconciliation::Merkle) => Method::Merkle,
-            (None, Reconciliation::Auto | Reconciliation::Sketch) => Method::Sketch,
-        };
+        let method = self.method_with(peer, now);
         if self.live.is_empty() || method == Method::Digest {
             return self.open_delta(peer, addr, Delta::Repair, out);
         }
-        let served = self.sessions.served;
-        if served.is_some_and(|(by, until)| by == peer && until > now)
-            || self.sessions.comparing.is_some()
-        {
+        if self.is_comparing(peer, now) {
             return;
         }
         if method == Method::Merkle {
             self.stats.state_sessions += 1;
-            let comparison = self.comparison(Search::Tree(Walk::new(Span::ALL)));
-            return self.ask_tree(peer, addr, comparison, out);
+            let walk = Walk::new(self.live.tree(), Span::ALL);
+            let comparison = self.comparison(Search::Tree(walk));
+            return self.ask_tree(peer, addr, comparison, now, out);
         }
-        self.ask_sums(peer, addr, likely, out);
+        match set {
+            Some((theirs, sketch)) => self.set_shown(peer, addr, theirs, &sketch, now, out),
+            None => self.ask_sums(peer, addr, Hint::None, out),
+        }
     }
 
     /// Whether parts of groups came and others did not.
@@ -121,11 +172,43 @@ impl Node {
         comparison.groups.iter().any(|&group| self.store.is_staged(group))
     }
 
-    fn ask_sums(&mut self, peer: NodeId, addr: SocketAddr, sketch: bool, out: &mut Outbox) {
-        let set = sketch.then(|| (*self.live.estimator().all(), self.live.len() as u64));
+    /// The peer's sums and a small sketch are known: what they tell is not asked again.
+    fn set_shown(
+        &mut self,
+        peer: NodeId,
+        addr: SocketAddr,
+        theirs: Sums,
+        sketch: &Folded,
+        now: Time,
+        out: &mut Outbox,
+    ) {
+        let beyond = self.sums().entries.wrapping_sub(theirs.entries);
+        if beyond == 0 {
+            return self.open_delta(peer, addr, Delta::Repair, out);
+        }
+        if let Some(slot) = self.live.get(beyond) {
+            self.stats.state_sessions += 1;
+            let mut comparison = self.comparison(Search::Single);
+            comparison.ladder.adopt(&[], [(beyond, slot)].into_iter());
+            return self.ask_exchange(peer, addr, comparison, now, out);
+        }
+        let all = self.live.estimator().all();
+        let hint = match all.folded().difference(sketch) {
+            Some(told) if told.differing < FEW => Hint::Symbols(generous_symbols(told)),
+            None if all.folded().is_noise(sketch) => self.samples(),
+            _ => Hint::Sketch(Box::new(*all)),
+        };
+        self.ask_sums(peer, addr, hint, out);
+    }
+
+    fn samples(&self) -> Hint {
+        Hint::Samples(Box::new(*self.live.estimator()))
+    }
+
+    fn ask_sums(&mut self, peer: NodeId, addr: SocketAddr, hint: Hint, out: &mut Outbox) {
+        let ask = Ask::Compare { hinted: hint != Hint::None };
         let start = self.begin(out);
-        Compare { sums: self.sums(), set }.put(&mut out.bytes);
-        let ask = Ask::Compare { sketch };
+        Compare { sums: self.sums(), hint }.put(&mut out.bytes);
         if self.ask(start, Asked { ask, peer: Some(peer), addr }, SESSION_TIMEOUT, out).is_some() {
             self.stats.state_sessions += 1;
             self.sessions.comparing = Some(peer);
@@ -138,7 +221,7 @@ impl Node {
         &mut self,
         peer: NodeId,
         addr: SocketAddr,
-        sketch: bool,
+        hinted: bool,
         body: &[u8],
         now: Now,
         out: &mut Outbox,
@@ -157,9 +240,15 @@ impl Node {
                     self.sessions.synced = true;
                 }
                 Compared::Busy => self.sessions.busy = Some(peer),
-                Compared::Differs { .. } if !sketch => self.ask_sums(peer, addr, true, out),
-                Compared::Differs { sums, count, levels } => {
-                    let differing = difference_by_levels(self.live.estimator().levels(), &levels);
+                Compared::Unclear { .. } if hinted => {
+                    let hint = self.samples();
+                    self.ask_sums(peer, addr, hint, out);
+                }
+                Compared::Unclear { sums, sketch } => {
+                    self.set_shown(peer, addr, sums, &sketch, now.mono, out);
+                }
+                Compared::Differs { sums, count, differing } => {
+                    let differing = differing.min(u64::from(u32::MAX)) as f64;
                     self.sums_differ(peer, addr, sums, count as usize, differing, now, out);
                 }
             },
@@ -171,8 +260,7 @@ impl Node {
             }
             // The only one that this node lacks.
             (kind::ENTRY, body) => {
-                self.stats.sessions_single += 1;
-                let mut comparison = self.comparison(Search::Symbols);
+                let mut comparison = self.comparison(Search::Single);
                 self.entry_came(body, &mut comparison, now, out)?;
                 if self.is_waiting_for_parts(&comparison) {
                     // Deletes, or superseded: only the vectors tell.
@@ -182,6 +270,8 @@ impl Node {
                     let print = entry.print(&self.key) as u64;
                     comparison.ladder.adopt(&[print], std::iter::empty());
                     self.ask_exchange(peer, addr, comparison, now.mono, out);
+                } else {
+                    self.stats.sessions_single += 1;
                 }
             }
             _ => self.open_delta(peer, addr, Delta::Repair, out),
@@ -242,7 +332,8 @@ impl Node {
         let Search::Filters(parts) = &mut comparison.search else { return };
         let Some(part) = parts.pop_front() else {
             // What filters missed, and what the peer lacks.
-            return self.ask_sums(peer, addr, true, out);
+            let hint = self.samples();
+            return self.ask_sums(peer, addr, hint, out);
         };
         let filter = self.live.filter(part, self.choice.rng.u64());
         let start = self.begin(out);
@@ -255,16 +346,37 @@ impl Node {
         peer: NodeId,
         addr: SocketAddr,
         mut comparison: Box<Comparison>,
+        now: Time,
         out: &mut Outbox,
     ) {
         let Search::Tree(walk) = &mut comparison.search else { return };
         let tree = self.live.tree();
-        let page =
-            if tree.settle(TREE_STEP) { walk.request(tree, PAGE_BYTES) } else { Page::default() };
+        if !tree.settle(TREE_STEP) {
+            return self.wait_for_trees(TREE_PAUSE, Some((peer, addr, comparison)), now);
+        }
+        let page = walk.request(tree, PAGE_BYTES);
         comparison.ladder.requests += 1;
         let start = self.begin(out);
         put_frame(&mut out.bytes, kind::TREE, |out| page.put(out));
         self.ask_compared(start, Ask::Exchange(comparison), peer, addr, out);
+    }
+
+    /// A tree is made ready in steps, and then a walk goes on.
+    pub(super) fn wait_for_trees(&mut self, pause: Duration, then: Option<Walking>, now: Time) {
+        self.sessions.comparing = then.as_ref().map(|&(peer, ..)| peer).or(self.sessions.comparing);
+        let waits = self.sessions.trees.take().and_then(|trees| trees.then);
+        self.sessions.trees = Some(Trees { at: now + pause, then: then.or(waits) });
+    }
+
+    pub(super) fn run_trees(&mut self, now: Time, out: &mut Outbox) {
+        let Some(trees) = self.sessions.trees.take_if(|trees| trees.at <= now) else { return };
+        self.settle_live();
+        if let Some((peer, addr, comparison)) = trees.then {
+            self.sessions.comparing = None;
+            self.ask_tree(peer, addr, comparison, now, out);
+        } else if !self.live.tree().settle(TREE_STEP) {
+            self.wait_for_trees(TREE_PAUSE, None, now);
+        }
     }
 
     fn ask_compared(
@@ -296,8 +408,11 @@ impl Node {
         if walked.is_err() || comparison.ladder.requests >= SESSION_REQUESTS_MAX {
             return self.distrust(peer, addr, Method::Digest, now.mono, out);
         }
+        if waits {
+            return self.wait_for_trees(PEER_TREE_PAUSE, Some((peer, addr, comparison)), now.mono);
+        }
         if !walk.is_done() {
-            return self.ask_tree(peer, addr, comparison, out);
+            return self.ask_tree(peer, addr, comparison, now.mono, out);
         }
         let kept = |&slot: &EntrySlot| Some((self.store.get(slot)?.print as u64, slot));
         let own = walk.ours().iter().filter_map(kept);
@@ -375,7 +490,7 @@ impl Node {
     }
 
     /// Applies an entry of a session.
-    fn take_entry(
+    pub(super) fn take_entry(
         &mut self,
         entry: Entry,
         print: u64,
@@ -417,7 +532,7 @@ impl Node {
         if decoded.is_err() || comparison.ladder.requests >= SESSION_REQUESTS_MAX {
             let next = match comparison.search {
                 Search::Tree(_) => Method::Digest,
-                Search::Symbols | Search::Filters(_) => Method::Merkle,
+                Search::Single | Search::Symbols | Search::Filters(_) => Method::Merkle,
             };
             return self.distrust(peer, addr, next, now.mono, out);
         }
@@ -485,7 +600,7 @@ impl Node {
             distrusted.pop_first();
         }
         distrusted.insert(peer, (next, now + DISTRUST));
-        self.open_repair(peer, addr, true, now, out);
+        self.open_repair(peer, addr, None, now, out);
     }
 
     /// All that differed went over. Unequal vectors with equal entries are left: deletes of keys
@@ -501,11 +616,12 @@ impl Node {
     ) {
         match comparison.search {
             Search::Tree(_) => self.stats.sessions_merkle += 1,
+            Search::Single => self.stats.sessions_single += 1,
             Search::Symbols | Search::Filters(_) => self.stats.sessions_sketch += 1,
         }
         self.stats.sketch_symbols += comparison.ladder.symbols_taken;
         // A walk that found nothing says nothing of the vectors.
-        let Some(theirs) = theirs else { return self.ask_sums(peer, addr, false, out) };
+        let Some(theirs) = theirs else { return self.ask_sums(peer, addr, Hint::None, out) };
         let ours = self.sums();
         if ours.rest == theirs.rest && !comparison.lost.is_empty() {
             self.stats.state_faults += 1;
@@ -520,155 +636,16 @@ impl Node {
             self.sessions.synced = true;
         }
     }
+}
 
-    // What we answer.
-
-    /// A question about live entries: by sums, tree or filter.
-    pub(super) fn serve_comparison(
-        &mut self,
-        kind: u8,
-        body: &[u8],
-        sender: NodeId,
-        response: &mut Vec<u8>,
-        now: Time,
-    ) -> Result<(), DecodeError> {
-        self.settle_live();
-        match kind {
-            kind::TREE => {
-                let page = Page::read(&mut Reader::new(body))?;
-                self.put_tree(&page, sender, response, now);
-            }
-            kind::FILTER => self.put_filtered(&Filtered::decode(body)?, sender, response, now),
-            _ => self.put_compared(&Compare::decode(body)?, sender, response, now),
-        }
-        Ok(())
-    }
-
-    /// Equal, the one entry that the asker lacks, the first symbols, or what to estimate with.
-    fn put_compared(
-        &mut self,
-        compare: &Compare,
-        sender: NodeId,
-        response: &mut Vec<u8>,
-        now: Time,
-    ) {
-        let (ours, theirs) = (self.sums(), compare.sums);
-        if ours == theirs {
-            return Compared::Equal.put(response);
-        }
-        // Entries go both ways in one session, so that one is enough. For what is left each asks.
-        let both = self.sessions.comparing == Some(sender) && ours.entries != theirs.entries;
-        if self.phase != Phase::Running || both && self.id < sender {
-            return Compared::Busy.put(response);
-        }
-        if let Some(slot) = self.live.get(ours.entries.wrapping_sub(theirs.entries)) {
-            self.stats.session_entries_sent += 1;
-            return self.store.kept(slot).entry.put(response, &self.key, now);
-        }
-        let estimator = self.live.estimator();
-        let few = compare.set.as_ref().and_then(|(sketch, _)| estimator.all().difference(sketch));
-        let symbols = few.filter(|_| ours.entries != theirs.entries).map(generous_symbols);
-        if let Some(count) = symbols.filter(|&count| self.may_send(count)) {
-            // The asker repairs both ways. Where it may only pull, this node has to ask as well.
-            self.sessions.served = Some((sender, now + self.spread_time()));
-            let symbols = self.live.symbols(Part::ALL, 0, count, &mut { CODED_ELEMENTS_MAX });
-            return Symbols { part: Part::ALL, from: 0, symbols }.put(response);
-        }
-        let levels = Box::new(*estimator.levels());
-        Compared::Differs { sums: ours, count: self.live.len() as u64, levels }.put(response);
-    }
-
-    /// Whether the first symbols are cheaper than this node's vector, if they are all at hand.
-    fn may_send(&self, symbols: u64) -> bool {
-        let forced = self.config.reconciliation == Reconciliation::Sketch;
-        let vector = self.store.vector().len() * 38;
-        let cheaper = (symbols as usize) * 12 < vector.max(600);
-        let at_hand = symbols <= self.live.ready() as u64 || self.live.len() <= CODED_ELEMENTS_MAX;
-        (forced || cheaper) && at_hand
-    }
-
-    /// What the asker's filter does not hold, as much as a page takes.
-    fn put_filtered(
-        &mut self,
-        asked: &Filtered,
-        sender: NodeId,
-        response: &mut Vec<u8>,
-        now: Time,
-    ) {
-        self.sessions.served = Some((sender, now + self.spread_time()));
-        for (print, slot) in self.live.part(asked.part).take(CODED_ELEMENTS_MAX) {
-            if response.len() >= PAGE_BYTES {
-                break;
-            }
-            if !asked.filter.may_hold(print, &self.key) {
-                self.store.kept(slot).entry.put(response, &self.key, now);
-                self.stats.session_entries_sent += 1;
-            }
-        }
-        Exchanged { sums: self.sums(), served: 0 }.put(response);
-    }
-
-    /// A page of this node's tree; an empty one while the tree is being made ready.
-    fn put_tree(&mut self, request: &Page, sender: NodeId, response: &mut Vec<u8>, now: Time) {
-        self.sessions.served = Some((sender, now + self.spread_time()));
-        let tree = self.live.tree();
-        let ready = tree.settle(TREE_STEP);
-        let page = if ready { merkle::answer(tree, request, PAGE_BYTES) } else { Page::default() };
-        put_frame(response, kind::TREE, |out| page.put(out));
-    }
-
-    /// Takes what the asker gives; answers with symbols, the entries wanted, and those that stand
-    /// against what was given.
-    pub(super) fn put_exchanged(
-        &mut self,
-        exchange: &Exchange,
-        given: Vec<Entry>,
-        sender: NodeId,
-        response: &mut Vec<u8>,
-        now: Now,
-        out: &mut Outbox,
-    ) {
-        self.sessions.served = Some((sender, now.mono + self.spread_time()));
-        let mut sent = BTreeSet::new();
-        let mut groups = BTreeSet::new();
-        self.stats.session_entries_received += given.len() as u64;
-        for entry in given {
-            let print = entry.print(&self.key) as u64;
-            if let Taken::Replaced(slot) = self.take_entry(entry, print, &mut groups, now, out) {
-                sent.insert(slot);
-            }
-        }
-        self.settle_live();
-        let mut budget = CODED_ELEMENTS_MAX;
-        for wanted in &exchange.symbols {
-            let symbols = self.live.symbols(wanted.part, wanted.from, wanted.to, &mut budget);
-            if response.len() >= PAGE_BYTES {
-                break;
-            }
-            Symbols { part: wanted.part, from: wanted.from, symbols }.put(response);
-        }
-        for &slot in &sent {
-            self.store.kept(slot).entry.put(response, &self.key, now.mono);
-        }
-        let mut served = 0;
-        for &want in &exchange.wants {
-            if response.len() >= PAGE_BYTES {
-                break;
-            }
-            served += 1;
-            for (_, slot) in self.live.with_short(want) {
-                if sent.insert(slot) {
-                    self.store.kept(slot).entry.put(response, &self.key, now.mono);
-                }
-            }
-        }
-        self.stats.session_entries_sent += sent.len() as u64;
-        Exchanged { sums: self.sums(), served }.put(response);
-    }
+/// What a peer's print and its glance tell of its set.
+pub(super) fn set_of(prints: Prints, glance: Glance) -> (Sums, Folded) {
+    let rest = prints.state.wrapping_sub(glance.entries) as u32;
+    (Sums { entries: glance.entries, rest }, Folded::of_words(glance.sketch))
 }
 
 /// What became of an entry that came in a session.
-enum Taken {
+pub(super) enum Taken {
     /// It is what the key holds now, or waits for its group.
     Stands,
     /// Something else stands in its place, which the other end may lack.

@@ -111,7 +111,7 @@ impl Node {
                 _ => spent,
             };
             match kind {
-                kind::PING => self.answer_ping(&Ping::decode(body)?, sender, response),
+                kind::PING => self.answer_ping(&Ping::decode(body)?, None, sender, response),
                 kind::ACCUSATION => self.news(kind, body, Via::Rumour(sender), from, now, out)?,
                 kind::JOIN => joining = true,
                 kind::MEMBER if joining => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::asking::{Ask, Asked, Exchange, Pages};
 use super::packets::Via;
+use super::reconciling::{Trees, set_of};
 use super::scrub::Scrub;
 use super::{Node, Phase};
 use crate::anti_entropy::digest::{
@@ -16,7 +17,7 @@ use crate::anti_entropy::mismatch::Verdict;
 use crate::base::clocks::Dot;
 use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
-use crate::detection::message::Prints;
+use crate::detection::message::{Glance, Prints};
 use crate::detection::probe::Purpose;
 use crate::dissemination::events::StoredEvent;
 use crate::flow::SESSION_TIMEOUT;
@@ -54,6 +55,8 @@ pub(super) struct Sessions {
     fetching: BTreeSet<Dot>,
     /// The peer that this node compares its live entries with.
     pub comparing: Option<NodeId>,
+    /// A walk of trees waits until they are hashed.
+    pub trees: Option<Trees>,
     /// A peer that compares with us, until when nothing is opened towards it.
     pub served: Option<(NodeId, Time)>,
     /// A peer that compared with this node when this one asked: what differs after all is pulled by
@@ -67,6 +70,14 @@ pub(super) struct Sessions {
     pub scrub: Scrub,
     /// When to compare with some peer out of turn.
     pub second_look: Time,
+}
+
+/// What a peer showed of its state.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shown {
+    /// Its ack is on its way to it next.
+    Ping(Prints),
+    Ack(Prints, Option<Glance>),
 }
 
 #[derive(Debug)]
@@ -89,6 +100,7 @@ impl Default for Sessions {
             cursors: BTreeMap::new(),
             fetching: BTreeSet::new(),
             comparing: None,
+            trees: None,
             served: None,
             busy: None,
             in_vain: 0,
@@ -111,29 +123,35 @@ impl Sessions {
     }
 
     pub(super) fn next_deadline(&self) -> Time {
-        self.gap.as_ref().map_or(Time::NEVER, |g| g.check_at).min(self.second_look)
+        let gap = self.gap.as_ref().map_or(Time::NEVER, |g| g.check_at);
+        let trees = self.trees.as_ref().map_or(Time::NEVER, |trees| trees.at);
+        gap.min(trees).min(self.second_look)
     }
 }
 
 impl Node {
     /// Every probe is a repair check: equal fingerprints end the matter, a difference that outlives
-    /// the spread of news opens a session.
+    /// the spread of news opens a session. Returns what to tell a peer that is to open it.
     pub(super) fn compare(
         &mut self,
         peer: NodeId,
         addr: SocketAddr,
-        theirs: Prints,
+        shown: Shown,
         now: Now,
         out: &mut Outbox,
-    ) {
+    ) -> Option<Glance> {
+        let (theirs, glance) = match shown {
+            Shown::Ping(prints) => (prints, None),
+            Shown::Ack(prints, glance) => (prints, glance),
+        };
         self.note_held(peer, theirs);
         if !self.config.anti_entropy || self.phase != Phase::Running {
-            return;
+            return None;
         }
         let spread = self.spread_time();
         self.members_mismatch.update(self.table.fingerprint().low(), now.mono);
         self.state_mismatch.update(self.state_print(), now.mono);
-        match self.members_mismatch.compare(theirs.members, now.mono, spread) {
+        match self.members_mismatch.compare(theirs.members, false, now.mono, spread) {
             // The peer holds alive all that we hold alive or doubt alone.
             Verdict::Equal => self.undo_all_unconfirmed(now, out),
             Verdict::Late => {}
@@ -144,7 +162,12 @@ impl Node {
                 }
             }
         }
-        match self.state_mismatch.compare(theirs.state, now.mono, self.state_spread()) {
+        match self.state_mismatch.compare(
+            theirs.state,
+            glance.is_some(),
+            now.mono,
+            self.state_spread(),
+        ) {
             Verdict::Equal => {
                 self.sessions.synced = true;
                 self.sessions.in_vain = 0;
@@ -154,10 +177,12 @@ impl Node {
             Verdict::Differs => {
                 self.stats.state_mismatches += 1;
                 if self.sessions.state_after <= now.mono && self.sessions.gap.is_none() {
-                    self.open_state(peer, addr, now.mono, out);
+                    let pinged = matches!(shown, Shown::Ping(_));
+                    return self.open_state(peer, addr, pinged, theirs, glance, now.mono, out);
                 }
             }
         }
+        None
     }
 
     /// A member that was lost, or a seed, answers with another fingerprint: no need to wait whether
@@ -189,10 +214,11 @@ impl Node {
     }
 
     pub(super) fn run_sessions(&mut self, now: Now, out: &mut Outbox) {
+        self.run_trees(now.mono, out);
         if self.sessions.gap.as_ref().is_some_and(|g| g.check_at <= now.mono) {
             let gap = self.sessions.gap.take().expect("checked above");
             if !self.covers(&gap.vectors) {
-                self.open_repair(gap.peer, gap.addr, false, now.mono, out);
+                self.open_repair(gap.peer, gap.addr, None, now.mono, out);
             }
         }
         if self.sessions.second_look <= now.mono {
@@ -234,20 +260,37 @@ impl Node {
 
     /// At rest a difference is worth a session at once; under constant writes two replicas are
     /// hardly ever equal, so look first whether the peer has anything that does not arrive by itself.
-    fn open_state(&mut self, peer: NodeId, addr: SocketAddr, now: Time, out: &mut Outbox) {
+    /// Where the peer is about to hear from us and one session repairs both, it is left to open it.
+    fn open_state(
+        &mut self,
+        peer: NodeId,
+        addr: SocketAddr,
+        pinged: bool,
+        theirs: Prints,
+        glance: Option<Glance>,
+        now: Time,
+        out: &mut Outbox,
+    ) -> Option<Glance> {
         if self.sessions.active >= self.config.sessions_max {
-            return;
+            return None;
         }
         let spread = self.state_spread();
+        let quiet = self.state_mismatch.is_quiet(now, spread) || glance.is_some();
         self.sessions.state_after = now + spread;
         self.state_mismatch.session_opened(now);
-        if self.state_mismatch.is_quiet(now, spread) {
-            return self.open_repair(peer, addr, true, now, out);
+        if quiet && pinged && self.leaves_it_to(peer, now) {
+            return (!self.is_comparing(peer, now)).then(|| self.glance(peer, now));
+        }
+        if quiet {
+            let set = glance.map(|glance| set_of(theirs, glance));
+            self.open_repair(peer, addr, set, now, out);
+            return None;
         }
         let start = self.begin(out);
         put_frame(&mut out.bytes, kind::VECTOR_REQUEST, |_| {});
         let asked = Asked { ask: Ask::Vectors, peer: Some(peer), addr };
         self.ask(start, asked, SESSION_TIMEOUT, out);
+        None
     }
 
     pub(super) fn open_delta(
@@ -424,8 +467,8 @@ impl Node {
             Ask::Vectors => self.vectors_answered(peer, asked.addr, body, now),
             Ask::Learn(learnt) => self.learn_answered(peer, asked.addr, learnt, body, now, out),
             Ask::Delta(pages) => self.delta_answered(peer, asked.addr, pages, body, now, out),
-            Ask::Compare { sketch } => {
-                self.compare_answered(peer, asked.addr, sketch, body, now, out)
+            Ask::Compare { hinted } => {
+                self.compare_answered(peer, asked.addr, hinted, body, now, out)
             }
             Ask::Exchange(comparison) => {
                 self.entries_exchanged(peer, asked.addr, comparison, body, now, out)
