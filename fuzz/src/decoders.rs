@@ -98,7 +98,7 @@ pub fn facts(data: &[u8]) {
 pub fn member(data: &[u8]) {
     for data in [data.to_vec(), reseal::record(&key(), data).unwrap_or_default()] {
         let Ok(r) = Record::decode(&data) else { continue };
-        let again = body(|out| put_record(out, r.id, r.precedence(), r.facts, &r.accusers));
+        let again = body(|out| put_record(out, r.precedence(), r.facts, &r.accusers));
         let read = Record::decode(&again).expect("what was accepted");
         assert_eq!((read.id, read.precedence()), (r.id, r.precedence()));
         assert_eq!((read.facts, &read.accusers), (r.facts, &r.accusers));

@@ -682,9 +682,9 @@ fn member(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
     let incarnation = choices.seq();
     use Standing::{Alive, Failed, Leaving, Left, Retired};
     let standing = [Alive, Alive, Alive, Failed, Failed, Leaving, Left, Retired][choices.below(8)];
-    let sum = record_checksum(&key(), facts.id, incarnation, &facts.bytes);
+    let sum = record_checksum(&key(), incarnation, &facts.bytes);
     let precedence = Precedence::new(incarnation, standing, sum);
-    put_record(out, facts.id, precedence, &facts.bytes, &accusers(choices));
+    put_record(out, precedence, &facts.bytes, &accusers(choices));
 }
 
 fn accusers(choices: &mut Choices<'_>) -> Accusers {

@@ -37,22 +37,16 @@ pub fn frames(key: &HashKey, body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A record whose facts name its own id and whose checksum holds.
+/// A record whose checksum holds.
 pub fn record(key: &HashKey, body: &[u8]) -> Decoded<Vec<u8>> {
     let mut r = Reader::new(body);
-    let id = r.id("id")?;
     let incarnation = r.varint("incarnation")?;
     r.u8("standing")?;
     let sum_at = body.len() - r.rest().len();
-    r.u32("sum")?;
-    let facts = r.bytes(usize::MAX, "facts")?;
-    let facts_at = body.len() - r.rest().len() - facts.len();
+    r.u64("sum")?;
+    let sum = record_checksum(key, incarnation, r.bytes(usize::MAX, "facts")?);
     let mut out = body.to_vec();
-    if facts.len() >= 16 {
-        out[facts_at..facts_at + 16].copy_from_slice(&id.0);
-    }
-    let sum = record_checksum(key, id, incarnation, &out[facts_at..facts_at + facts.len()]);
-    out[sum_at..sum_at + 4].copy_from_slice(&sum.to_le_bytes());
+    out[sum_at..sum_at + 8].copy_from_slice(&sum.to_le_bytes());
     Ok(out)
 }
 
@@ -76,7 +70,7 @@ pub fn entry(key: &HashKey, body: &[u8]) -> Decoded<Vec<u8>> {
     }
     let merges = flags & 4 != 0;
     let live = flags & 1 == 0 || merges;
-    let sum = key.short(
+    let sum = key.checksum(
         domain::ENTRY,
         &[
             keyspace,
@@ -90,7 +84,7 @@ pub fn entry(key: &HashKey, body: &[u8]) -> Decoded<Vec<u8>> {
             if live { value } else { &[] },
             r.rest(),
         ],
-    );
+    ) as u32;
     let mut out = body.to_vec();
     out[1..5].copy_from_slice(&sum.to_le_bytes());
     Ok(out)
@@ -109,7 +103,7 @@ pub fn event(key: &HashKey, body: &[u8]) -> Decoded<Vec<u8>> {
     let from = r.bytes(usize::MAX, "from")?;
     let name = r.bytes(usize::MAX, "name")?;
     let payload = r.bytes(usize::MAX, "payload")?;
-    let sum = key.short(
+    let sum = key.checksum(
         domain::EVENT,
         &[
             &origin.0,
@@ -120,7 +114,7 @@ pub fn event(key: &HashKey, body: &[u8]) -> Decoded<Vec<u8>> {
             name,
             payload,
         ],
-    );
+    ) as u32;
     let mut out = body.to_vec();
     out[sum_at..sum_at + 4].copy_from_slice(&sum.to_le_bytes());
     Ok(out)

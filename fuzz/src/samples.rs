@@ -121,9 +121,9 @@ pub fn members() -> Samples {
 
 fn put_member(out: &mut Vec<u8>, n: usize, incarnation: u64, standing: Standing) {
     let facts = plain_facts(n);
-    let sum = record_checksum(&key(), facts.id, incarnation, &facts.bytes);
+    let sum = record_checksum(&key(), incarnation, &facts.bytes);
     let precedence = Precedence::new(incarnation, standing, sum);
-    put_record(out, facts.id, precedence, &facts.bytes, &accusers(2));
+    put_record(out, precedence, &facts.bytes, &accusers(2));
 }
 
 fn accusers(n: usize) -> Accusers {

@@ -69,9 +69,9 @@ fn facts(n: usize, name: &str) -> Facts {
 
 fn put_member(out: &mut Vec<u8>, n: usize, name: &str, incarnation: u64, standing: Standing) {
     let facts = facts(n, name);
-    let sum = record_checksum(&key(), facts.id, incarnation, &facts.bytes);
+    let sum = record_checksum(&key(), incarnation, &facts.bytes);
     let precedence = Precedence::new(incarnation, standing, sum);
-    put_record(out, facts.id, precedence, &facts.bytes, &Accusers::default());
+    put_record(out, precedence, &facts.bytes, &Accusers::default());
 }
 
 fn entry(origin: usize, seq: u64, keyspace: &str, key: &[u8]) -> Entry {
@@ -345,10 +345,10 @@ fn frames_and_records_that_are_not_applied_are_counted_by_their_reason() {
     let mut rig = Rig::new();
     let unknown = from_peer(|out| put_frame(out, 250, |out| out.push(1)));
     assert_counted(&mut rig, "frame_unknown", |rig| rig.datagram(&unknown));
-    let fake = |incarnation: u64, sum: u32| {
+    let fake = |incarnation: u64, sum: u64| {
         let facts = facts(2, "n2");
         let precedence = Precedence::new(incarnation, Standing::Alive, sum);
-        from_peer(|out| put_record(out, facts.id, precedence, &facts.bytes, &Accusers::default()))
+        from_peer(|out| put_record(out, precedence, &facts.bytes, &Accusers::default()))
     };
     assert_counted(&mut rig, "record_checksum", |rig| rig.datagram(&fake(2, 1)));
     let jump = from_peer(|out| put_member(out, 2, "n2", 1 << 40, Standing::Alive));

@@ -45,7 +45,7 @@ const BANNED: [(&str, &str); 7] = [
 const ALLOWED: [(&str, &str); 2] =
     [("crates/sim/src/setup.rs", "std::env"), ("crates/sim/src/script.rs", "std::env")];
 
-const PROTO_DEPENDENCIES: [&str; 4] = ["rand", "siphasher", "blake3", "libm"];
+const PROTO_DEPENDENCIES: [&str; 5] = ["rand", "siphasher", "xxhash-rust", "blake3", "libm"];
 
 /// Of our crates each may depend on these, in tests too.
 const DIRECTION: [(&str, &[&str]); 4] = [

@@ -439,12 +439,12 @@ fn an_absurd_incarnation_is_refused() {
     world.run_for(secs(5));
     let (key, facts) = (HashKey::for_cluster("tidings"), world.facts_at_start(2).clone());
     let absurd = 1 << 50;
-    let sum = record_checksum(&key, facts.id, absurd, &facts.bytes);
+    let sum = record_checksum(&key, absurd, &facts.bytes);
     for standing in [Standing::Alive, Standing::Failed, Standing::Left] {
         let mut bytes = Vec::new();
         let start = begin(&mut bytes, &key, world.id(4));
         let precedence = Precedence::new(absurd, standing, sum);
-        put_record(&mut bytes, facts.id, precedence, &facts.bytes, &Accusers::default());
+        put_record(&mut bytes, precedence, &facts.bytes, &Accusers::default());
         seal(&mut bytes, start, &key);
         world.inject(3, 4, &bytes);
         world.run_for(secs(2));
@@ -501,11 +501,11 @@ fn member_sessions(world: &World) -> u64 {
 /// A packet of `host` that puts its own record at this incarnation.
 fn state_itself(world: &mut World, host: usize, to: usize, incarnation: u64) {
     let (key, facts) = (HashKey::for_cluster("tidings"), world.facts_at_start(host).clone());
-    let sum = record_checksum(&key, facts.id, incarnation, &facts.bytes);
+    let sum = record_checksum(&key, incarnation, &facts.bytes);
     let mut bytes = Vec::new();
     let start = begin(&mut bytes, &key, facts.id);
     let precedence = Precedence::new(incarnation, Standing::Alive, sum);
-    put_record(&mut bytes, facts.id, precedence, &facts.bytes, &Accusers::default());
+    put_record(&mut bytes, precedence, &facts.bytes, &Accusers::default());
     seal(&mut bytes, start, &key);
     world.inject(to, host, &bytes);
 }

@@ -54,7 +54,7 @@ impl Symbol {
 /// a sum of elements pass for one. One in 2^24 passes by chance, if it belongs there ([`falls_into`]):
 /// it is found again and then taken for none.
 fn alone(element: u64, key: &HashKey) -> Symbol {
-    let check = key.short(domain::SKETCH, &[&element.to_le_bytes()]) & CHECK_MASK;
+    let check = key.wide(domain::SKETCH, &[&element.to_le_bytes()]) as u32 & CHECK_MASK;
     Symbol { sum: element, check }
 }
 

@@ -1,10 +1,11 @@
-//! Decides the keyed hashes that cross the wire: packet checksums, record checksums, and the
-//! order-free fingerprints of a state.
+//! Decides the keyed hashes that cross the wire: SipHash where a peer could gain by a collision
+//! (prints of entries, symbols, draws), XXH3 for checksums and for prints of what is hashed already.
 
 use std::hash::Hasher as _;
 use std::ops::{AddAssign, SubAssign};
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13 as Sip128};
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 /// The key of every hash of one cluster, derived from its name: frames of another cluster never
 /// verify, and peers cannot craft collisions without knowing it.
@@ -12,6 +13,7 @@ use siphasher::sip128::{Hasher128 as _, SipHasher13 as Sip128};
 pub struct HashKey {
     key: [u8; 16],
     tag: [u8; 3],
+    seed: u64,
 }
 
 impl HashKey {
@@ -22,7 +24,8 @@ impl HashKey {
         let b = out.as_bytes();
         let mut key = [0; 16];
         key.copy_from_slice(&b[..16]);
-        HashKey { key, tag: [b[16], b[17], b[18]] }
+        let seed = u64::from_le_bytes(b[24..].try_into().expect("8 bytes of 32"));
+        HashKey { key, tag: [b[16], b[17], b[18]], seed }
     }
 
     /// Three bytes at the front of each packet: tells a stray cluster from a broken packet.
@@ -41,8 +44,16 @@ impl HashKey {
         h.finish128().as_u128()
     }
 
-    pub fn short(&self, domain: u8, parts: &[&[u8]]) -> u32 {
-        self.wide(domain, parts) as u32
+    /// A checksum: finds faults, and whatever was made under another cluster's name. Each part is
+    /// hashed with the hash of the parts before it as its seed.
+    pub fn checksum(&self, domain: u8, parts: &[&[u8]]) -> u64 {
+        let seed = self.seed ^ u64::from(domain);
+        parts.iter().fold(seed, |seed, part| xxh3_64_with_seed(part, seed))
+    }
+
+    /// 128 bits over something short, of which its owner chooses nothing but a hash.
+    pub fn print(&self, domain: u8, bytes: &[u8]) -> u128 {
+        xxh3_128_with_seed(bytes, self.seed ^ u64::from(domain))
     }
 }
 

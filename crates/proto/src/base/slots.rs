@@ -1,11 +1,12 @@
-//! Decides how an identity or a name finds its slot: an open-addressing table of slot numbers,
-//! four bytes a place, whose keys stay with the slots.
+//! Decides how an identity, a name or a key finds its slot: an open-addressing table of slot
+//! numbers, four bytes a place, whose keys stay with the slots. Part of the hash stands beside each
+//! number, so that a look-up hardly ever touches a slot but its own.
 
 /// Maps a hash to slot numbers. The caller compares the keys, so nothing is stored twice.
 /// Never iterated: its order is not part of any result.
 #[derive(Clone, Debug, Default)]
 pub struct SlotIndex {
-    /// 0 is empty, 1 is a grave, others are slot + 2.
+    /// 0 is empty, 1 is a grave, others are a tag of the hash and slot + 2.
     places: Vec<u32>,
     used: usize,
     live: usize,
@@ -13,36 +14,51 @@ pub struct SlotIndex {
 
 const EMPTY: u32 = 0;
 const GRAVE: u32 = 1;
+const SLOT_BITS: u32 = 24;
+const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
+
+/// Slots are below this.
+pub const SLOTS_MAX: usize = SLOT_MASK as usize - 2;
+
+/// At most this share of the places is taken: 13/16.
+const TAKEN_MOST: (usize, usize) = (13, 16);
 
 impl SlotIndex {
+    #[inline]
     pub fn find(&self, hash: u64, mut same: impl FnMut(u32) -> bool) -> Option<u32> {
         if self.places.is_empty() {
             return None;
         }
-        let mask = self.places.len() - 1;
-        let mut at = spread(hash) as usize & mask;
+        let (mut at, tag) = self.home(hash);
         loop {
-            match self.places[at] {
-                EMPTY => return None,
-                GRAVE => {}
-                slot if same(slot - 2) => return Some(slot - 2),
-                _ => {}
+            let place = self.places[at];
+            if place == EMPTY {
+                return None;
             }
-            at = (at + 1) & mask;
+            if place >> SLOT_BITS == tag && place != GRAVE {
+                let slot = (place & SLOT_MASK) - 2;
+                if same(slot) {
+                    return Some(slot);
+                }
+            }
+            at = self.after(at);
         }
     }
 
     /// Adds a slot that is not in yet. `hash_of` re-hashes the present slots when the table grows.
     pub fn insert(&mut self, hash: u64, slot: u32, hash_of: impl FnMut(u32) -> u64) {
-        if (self.used + 1) * 4 > self.places.len() * 3 {
-            self.grow(hash_of);
+        assert!((slot as usize) < SLOTS_MAX, "slot {slot}: expected below {SLOTS_MAX}");
+        let (most, of) = TAKEN_MOST;
+        if (self.used + 1) * of > self.places.len() * most {
+            // A quarter more, or as many as before where graves had filled it.
+            self.resize(places_for(self.live + self.live / 4 + 4), hash_of);
         }
         self.place(hash, slot);
     }
 
     /// Makes room for so many more, so that inserting them does not grow the table.
     pub fn reserve(&mut self, more: usize, hash_of: impl FnMut(u32) -> u64) {
-        let size = ((self.live + more + 1) * 4 / 3 + 1).next_power_of_two().max(8);
+        let size = places_for(self.live + more);
         if size > self.places.len() {
             self.resize(size, hash_of);
         }
@@ -52,46 +68,60 @@ impl SlotIndex {
         if self.places.is_empty() {
             return;
         }
-        let mask = self.places.len() - 1;
-        let mut at = spread(hash) as usize & mask;
+        let (mut at, tag) = self.home(hash);
+        let meant = tag << SLOT_BITS | (slot + 2);
         while self.places[at] != EMPTY {
-            if self.places[at] == slot + 2 {
+            if self.places[at] == meant {
                 self.places[at] = GRAVE;
                 self.live -= 1;
                 return;
             }
-            at = (at + 1) & mask;
+            at = self.after(at);
         }
     }
 
+    /// Forgets all slots and gives the memory back.
+    pub fn clear(&mut self) {
+        *self = SlotIndex::default();
+    }
+
     fn place(&mut self, hash: u64, slot: u32) {
-        let mask = self.places.len() - 1;
-        let mut at = spread(hash) as usize & mask;
+        let (mut at, tag) = self.home(hash);
         while self.places[at] > GRAVE {
-            at = (at + 1) & mask;
+            at = self.after(at);
         }
         if self.places[at] == EMPTY {
             self.used += 1;
         }
-        self.places[at] = slot + 2;
+        self.places[at] = tag << SLOT_BITS | (slot + 2);
         self.live += 1;
     }
 
-    fn grow(&mut self, hash_of: impl FnMut(u32) -> u64) {
-        self.resize(((self.live + 1) * 2).next_power_of_two().max(8), hash_of);
+    /// Where a hash is looked for first, and its tag.
+    fn home(&self, hash: u64) -> (usize, u32) {
+        let spread = (hash ^ (hash >> 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let at = (spread >> 32) * self.places.len() as u64 >> 32;
+        (at as usize, (spread >> SLOT_BITS) as u32 & 0xff)
+    }
+
+    fn after(&self, at: usize) -> usize {
+        if at + 1 == self.places.len() { 0 } else { at + 1 }
     }
 
     fn resize(&mut self, size: usize, mut hash_of: impl FnMut(u32) -> u64) {
         let old = std::mem::replace(&mut self.places, vec![EMPTY; size]);
         (self.used, self.live) = (0, 0);
-        for slot in old.into_iter().filter(|&p| p > GRAVE) {
-            self.place(hash_of(slot - 2), slot - 2);
+        for place in old.into_iter().filter(|&p| p > GRAVE) {
+            let slot = (place & SLOT_MASK) - 2;
+            self.place(hash_of(slot), slot);
         }
     }
 }
 
-fn spread(hash: u64) -> u64 {
-    (hash ^ (hash >> 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 17
+/// Places for so many slots and one more.
+fn places_for(slots: usize) -> usize {
+    let (most, of) = TAKEN_MOST;
+    (slots + 1) * of / most + 4
 }
 
 #[cfg(test)]

@@ -6,9 +6,7 @@ use std::time::Duration;
 use crate::base::id::NodeId;
 use crate::limits::ACCUSERS_MAX;
 use crate::membership::record::{Accusers, Cause};
-use crate::wire::codec::{
-    Decoded, Reader, put_addr, put_id, put_u16, put_u32, put_u64, put_varint,
-};
+use crate::wire::codec::{Decoded, Reader, put_addr, put_id, put_u16, put_u64, put_varint};
 use crate::wire::frame::{kind, put_frame};
 
 /// The two fingerprints that make every probe a repair check.
@@ -208,13 +206,13 @@ fn put_charge(
     });
 }
 
-/// "I am here, and nothing else about me changed": the owner's checksum over facts that everybody
-/// who knows the member has.
+/// "I am here, and nothing else about me changed": the owner's checksum, which says that the facts
+/// are those that everybody who knows the member has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rebuttal {
     pub subject: u64,
     pub incarnation: u64,
-    pub sum: u32,
+    pub sum: u64,
 }
 
 impl Rebuttal {
@@ -222,7 +220,7 @@ impl Rebuttal {
         put_frame(out, kind::REBUTTAL, |out| {
             put_u64(out, self.subject);
             put_varint(out, self.incarnation);
-            put_u32(out, self.sum);
+            put_u64(out, self.sum);
         });
     }
 
@@ -231,7 +229,7 @@ impl Rebuttal {
         Ok(Rebuttal {
             subject: r.u64("subject")?,
             incarnation: r.seq("incarnation")?,
-            sum: r.u32("record checksum")?,
+            sum: r.u64("record checksum")?,
         })
     }
 }

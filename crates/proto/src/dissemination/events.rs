@@ -75,7 +75,7 @@ impl StoredEvent {
     }
 
     fn checksum(&self, key: &HashKey) -> u32 {
-        key.short(
+        key.checksum(
             domain::EVENT,
             &[
                 &self.origin.0,
@@ -86,7 +86,7 @@ impl StoredEvent {
                 self.name.as_bytes(),
                 &self.payload,
             ],
-        )
+        ) as u32
     }
 }
 

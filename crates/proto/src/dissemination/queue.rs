@@ -2,12 +2,11 @@
 //! other, each sent a bounded number of times.
 //!
 //! The queue is keyed by an opaque (topic, number); the bytes live with their owners. Superseded
-//! news is dropped by being queued again under the same key.
-
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
+//! news is dropped by being queued again under the same key. All that happens to a rumour costs the
+//! same whatever else waits: rumours are linked into one list for each number of sends.
 
 use super::trail::Trail;
+use crate::base::slots::SlotIndex;
 
 /// The classes, in order of priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +21,7 @@ pub enum Topic {
 const TOPICS: [Topic; 4] = [Topic::Accusation, Topic::Member, Topic::State, Topic::Event];
 
 /// Sends that the buckets tell apart; more count as this many.
-const SENDS_MAX: usize = 128;
+const SENDS_MAX: u32 = 128;
 
 /// What encoding a rumour gave.
 pub enum Encoded {
@@ -32,20 +31,42 @@ pub enum Encoded {
     Gone,
 }
 
-/// How often a rumour was sent, and how it came here.
+/// A rumour, linked to its neighbours among those sent as often.
 #[derive(Clone, Copy, Debug)]
-struct Told {
-    sends: u32,
+struct Rumour {
+    key: u64,
+    /// How it came here.
     trail: Trail,
+    sends: u32,
+    next: u32,
+    before: u32,
+    /// The list that it is in.
+    list: u32,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug)]
+struct List {
+    first: u32,
+    last: u32,
+    len: usize,
+}
+
+/// No rumour.
+const END: u32 = u32::MAX;
+/// The list of those taken by the packets being filled; after it, one for each number of sends.
+const TAKEN: u32 = 0;
+const FRESH: u32 = 1;
+/// Rumours that an empty class keeps room for; what a storm took beyond is given back.
+const KEPT_MOST: usize = 256;
+
+/// A class of rumours: places are reused, the free ones linked by `next`.
+#[derive(Debug)]
 struct Class {
-    /// Rumours by number of sends; an element is stale unless `sends` says otherwise.
-    buckets: Vec<VecDeque<u64>>,
-    sends: BTreeMap<u64, Told>,
-    /// Taken by the packets being filled: key and sends before.
-    taken: Vec<(u64, u32)>,
+    rumours: Vec<Rumour>,
+    free: u32,
+    len: usize,
+    by_key: SlotIndex,
+    lists: Vec<List>,
 }
 
 #[derive(Debug, Default)]
@@ -60,12 +81,22 @@ impl RumourQueue {
     /// already, the one that was told most often is shed; returns whether one was.
     pub fn push(&mut self, topic: Topic, key: u64, trail: Trail, most: usize) -> bool {
         let class = &mut self.classes[topic as usize];
-        let full = class.sends.len() >= most && !class.sends.contains_key(&key);
-        let shed = full && class.shed();
-        let before = class.sends.insert(key, Told { sends: 0, trail });
-        if before.is_none_or(|told| told.sends > 0) {
-            class.bucket(0).push_back(key);
-        }
+        let found = class.find(key);
+        let shed = found.is_none() && class.len >= most && class.shed();
+        let at = match found {
+            Some(at) if class.rumours[at as usize].list == FRESH => {
+                class.rumours[at as usize].trail = trail;
+                return false;
+            }
+            Some(at) => {
+                class.unlink(at);
+                at
+            }
+            None => class.add(key),
+        };
+        let rumour = &mut class.rumours[at as usize];
+        (rumour.trail, rumour.sends) = (trail, 0);
+        class.link(at, FRESH);
         shed
     }
 
@@ -73,14 +104,19 @@ impl RumourQueue {
     /// queued says it anyway.
     pub fn remind(&mut self, topic: Topic, key: u64, copies: u32, limit: u32) {
         let class = &mut self.classes[topic as usize];
-        let Entry::Vacant(place) = class.sends.entry(key) else { return };
-        let sends = sends_max(topic as usize, limit).saturating_sub(copies);
-        place.insert(Told { sends, trail: Trail::NONE });
-        class.bucket(sends).push_back(key);
+        if class.find(key).is_none() {
+            let at = class.add(key);
+            let sends = sends_max(topic as usize, limit).saturating_sub(copies);
+            class.rumours[at as usize].sends = sends;
+            class.link(at, list_of(sends));
+        }
     }
 
     pub fn remove(&mut self, topic: Topic, key: u64) {
-        self.classes[topic as usize].sends.remove(&key);
+        let class = &mut self.classes[topic as usize];
+        if let Some(at) = class.find(key) {
+            class.remove(at);
+        }
     }
 
     /// Some rumour that the next packet begins with, accusations apart: one of the least sent.
@@ -112,49 +148,42 @@ impl RumourQueue {
     }
 
     pub fn has(&self, topic: Topic, key: u64) -> bool {
-        self.classes[topic as usize].sends.contains_key(&key)
+        self.classes[topic as usize].find(key).is_some()
     }
 
     /// It was heard from a member who had heard it again `theirs` times: counts where that is no less
     /// than here (minimization). Returns how often; 0 for what is not told.
     pub fn heard_again(&mut self, topic: Topic, key: u64, theirs: u8) -> u32 {
-        let Some(told) = self.classes[topic as usize].sends.get_mut(&key) else { return 0 };
-        if theirs >= told.trail.heard_again() {
-            told.trail.hear_again();
+        let class = &mut self.classes[topic as usize];
+        let Some(at) = class.find(key) else { return 0 };
+        let trail = &mut class.rumours[at as usize].trail;
+        if theirs >= trail.heard_again() {
+            trail.hear_again();
         }
-        u32::from(told.trail.heard_again())
+        u32::from(trail.heard_again())
     }
 
     pub fn is_empty(&self) -> bool {
-        self.classes.iter().all(|c| c.sends.is_empty())
+        self.classes.iter().all(|c| c.len == 0)
     }
 
     pub fn len(&self) -> usize {
-        self.classes.iter().map(|c| c.sends.len()).sum()
+        self.classes.iter().map(|c| c.len).sum()
     }
 
     /// Rumours of one topic.
     pub fn waiting(&self, topic: Topic) -> usize {
-        self.classes[topic as usize].sends.len()
+        self.classes[topic as usize].len
     }
 
-    /// Rumours of one topic that were never told, or a few more.
+    /// Rumours of one topic that were never told.
     pub fn untold(&self, topic: Topic) -> usize {
-        let class = &self.classes[topic as usize];
-        class.buckets.first().map_or(0, VecDeque::len).min(class.sends.len())
+        self.classes[topic as usize].lists.get(FRESH as usize).map_or(0, |list| list.len)
     }
 
     /// Some rumour was never sent.
-    pub fn has_fresh(&mut self) -> bool {
-        self.classes.iter_mut().any(|c| {
-            while let Some(&key) = c.bucket(0).front() {
-                if c.sends.get(&key).is_some_and(|told| told.sends == 0) {
-                    return true;
-                }
-                c.bucket(0).pop_front();
-            }
-            false
-        })
+    pub fn has_fresh(&self) -> bool {
+        self.classes.iter().any(|c| c.first(FRESH) != END)
     }
 
     /// Fills `out` up to `end` bytes. What was taken is not taken again before [`Self::sent`].
@@ -170,7 +199,7 @@ impl RumourQueue {
         for place in 0..4 {
             let index = if place == 0 { 0 } else { 1 + (self.turn + place - 1) % 3 };
             // While others wait, the class whose turn it is not leaves them a third of what is left.
-            let others = (1..4).any(|i| i != index && !self.classes[i].sends.is_empty());
+            let others = (1..4).any(|i| i != index && self.classes[i].len > 0);
             let room = end.saturating_sub(out.len());
             let until = if others && place == 1 { out.len() + room * 2 / 3 } else { end };
             // The first rumour of the class whose turn it is may have it all: a large one goes too.
@@ -185,21 +214,17 @@ impl RumourQueue {
     pub fn sent(&mut self, copies: u32, limit: u32) {
         for (topic, class) in self.classes.iter_mut().enumerate() {
             let limit = sends_max(topic, limit);
-            for i in 0..class.taken.len() {
-                let (key, before) = class.taken[i];
-                let Some(told) = class.sends.get_mut(&key).filter(|told| told.sends == before)
-                else {
-                    continue; // superseded or removed meanwhile
-                };
-                let sends = before + copies;
-                told.sends = sends;
+            while class.first(TAKEN) != END {
+                let at = class.first(TAKEN);
+                let sends = class.rumours[at as usize].sends + copies;
                 if sends >= limit {
-                    class.sends.remove(&key);
+                    class.remove(at);
                 } else {
-                    class.bucket(sends).push_back(key);
+                    class.rumours[at as usize].sends = sends;
+                    class.unlink(at);
+                    class.link(at, list_of(sends));
                 }
             }
-            class.taken.clear();
         }
     }
 }
@@ -209,29 +234,18 @@ fn sends_max(topic: usize, limit: u32) -> u32 {
     if topic == Topic::Accusation as usize { limit.div_ceil(2) } else { limit }
 }
 
+fn list_of(sends: u32) -> u32 {
+    FRESH + sends.min(SENDS_MAX - 1)
+}
+
+impl Default for Class {
+    fn default() -> Class {
+        let (rumours, by_key, lists) = (Vec::new(), SlotIndex::default(), Vec::new());
+        Class { rumours, free: END, len: 0, by_key, lists }
+    }
+}
+
 impl Class {
-    fn bucket(&mut self, sends: u32) -> &mut VecDeque<u64> {
-        let at = (sends as usize).min(SENDS_MAX - 1);
-        if self.buckets.len() <= at {
-            self.buckets.resize_with(at + 1, VecDeque::new);
-        }
-        &mut self.buckets[at]
-    }
-
-    /// Drops what was told most often: others tell it too. Of what was never told, the newest.
-    fn shed(&mut self) -> bool {
-        for at in (0..self.buckets.len()).rev() {
-            while let Some(key) = self.buckets[at].pop_back() {
-                let told = self.sends.get(&key);
-                if told.is_some_and(|told| (told.sends as usize).min(SENDS_MAX - 1) == at) {
-                    self.sends.remove(&key);
-                    return true;
-                }
-            }
-        }
-        false
-    }
-
     fn fill(
         &mut self,
         out: &mut Vec<u8>,
@@ -240,37 +254,114 @@ impl Class {
         mut encode: impl FnMut(u64, Trail, &mut Vec<u8>) -> Encoded,
     ) -> usize {
         const MISFITS_MAX: usize = 4;
-        let mut count = 0;
-        let mut misfits: Vec<(u64, u32)> = Vec::new();
-        'buckets: for sends in 0..self.buckets.len() as u32 {
-            while let Some(key) = self.buckets[sends as usize].pop_front() {
-                let told = self.sends.get(&key).copied();
-                let Some(told) = told.filter(|t| t.sends.min(SENDS_MAX as u32 - 1) == sends) else {
-                    continue;
-                };
+        let (mut count, mut misfits) = (0, 0);
+        for list in FRESH..self.lists.len() as u32 {
+            let mut at = self.first(list);
+            while at != END {
+                let Rumour { key, trail, next, .. } = self.rumours[at as usize];
                 let start = out.len();
-                match encode(key, told.trail, out) {
-                    Encoded::Gone => {
-                        self.sends.remove(&key);
-                    }
+                match encode(key, trail, out) {
+                    Encoded::Gone => self.remove(at),
                     Encoded::Yes if out.len() <= if count == 0 { first } else { end } => {
-                        self.taken.push((key, told.sends));
+                        self.unlink(at);
+                        self.link(at, TAKEN);
                         count += 1;
                     }
                     Encoded::Yes => {
                         out.truncate(start);
-                        misfits.push((key, sends));
-                        if misfits.len() >= MISFITS_MAX {
-                            break 'buckets;
+                        misfits += 1;
+                        if misfits >= MISFITS_MAX {
+                            return count;
                         }
                     }
                 }
+                at = next;
             }
         }
-        for (key, sends) in misfits.into_iter().rev() {
-            self.buckets[sends as usize].push_front(key);
-        }
         count
+    }
+
+    /// Drops what was told most often: others tell it too. Of what was never told, the newest.
+    fn shed(&mut self) -> bool {
+        let lists = self.lists.iter().skip(FRESH as usize).rev();
+        let last = lists.map(|list| list.last).find(|&last| last != END);
+        if let Some(last) = last {
+            self.remove(last);
+        }
+        last.is_some()
+    }
+
+    fn find(&self, key: u64) -> Option<u32> {
+        self.by_key.find(key, |at| self.rumours[at as usize].key == key)
+    }
+
+    /// A place for a rumour of this key, in no list yet.
+    fn add(&mut self, key: u64) -> u32 {
+        let rumour =
+            Rumour { key, trail: Trail::NONE, sends: 0, next: END, before: END, list: FRESH };
+        let at = if self.free == END {
+            self.rumours.push(rumour);
+            self.rumours.len() as u32 - 1
+        } else {
+            let at = self.free;
+            self.free = self.rumours[at as usize].next;
+            self.rumours[at as usize] = rumour;
+            at
+        };
+        let rumours = &self.rumours;
+        self.by_key.insert(key, at, |at| rumours[at as usize].key);
+        self.len += 1;
+        at
+    }
+
+    fn remove(&mut self, at: u32) {
+        self.unlink(at);
+        self.by_key.remove(self.rumours[at as usize].key, at);
+        self.rumours[at as usize].next = self.free;
+        self.free = at;
+        self.len -= 1;
+        if self.len == 0 && self.rumours.len() > KEPT_MOST {
+            *self = Class::default();
+        }
+    }
+
+    fn first(&self, list: u32) -> u32 {
+        self.lists.get(list as usize).map_or(END, |list| list.first)
+    }
+
+    /// Puts a rumour that is in no list at the end of one.
+    fn link(&mut self, at: u32, list: u32) {
+        if self.lists.len() <= list as usize {
+            self.lists.resize(list as usize + 1, List { first: END, last: END, len: 0 });
+        }
+        let ends = &mut self.lists[list as usize];
+        ends.len += 1;
+        let before = std::mem::replace(&mut ends.last, at);
+        if before == END {
+            ends.first = at;
+        } else {
+            self.rumours[before as usize].next = at;
+        }
+        let rumour = &mut self.rumours[at as usize];
+        (rumour.before, rumour.next, rumour.list) = (before, END, list);
+    }
+
+    fn unlink(&mut self, at: u32) {
+        let Rumour { before, next, list, .. } = self.rumours[at as usize];
+        let ends = &mut self.lists[list as usize];
+        ends.len -= 1;
+        if before == END {
+            ends.first = next;
+        }
+        if next == END {
+            ends.last = before;
+        }
+        if before != END {
+            self.rumours[before as usize].next = next;
+        }
+        if next != END {
+            self.rumours[next as usize].before = before;
+        }
     }
 }
 

@@ -23,9 +23,9 @@ impl Known {
     pub fn new(cluster: &str, facts: impl IntoIterator<Item = Arc<Facts>>) -> Known {
         let key = HashKey::for_cluster(cluster);
         let member = |facts: Arc<Facts>| {
-            let sum = record_checksum(&key, facts.id, 1, &facts.bytes);
+            let sum = record_checksum(&key, 1, &facts.bytes);
             let precedence = Precedence::new(1, Standing::Alive, sum);
-            let print = member_print(&key, &facts, precedence.incarnation, precedence.standing);
+            let print = member_print(&key, facts.id, precedence);
             KnownMember { facts, precedence, print }
         };
         Known(facts.into_iter().map(member).collect())

@@ -4,7 +4,7 @@
 use crate::base::hash::{HashKey, domain};
 use crate::base::id::NodeId;
 use crate::limits::{ACCUSERS_MAX, FACTS_BYTES_MAX};
-use crate::wire::codec::{DecodeError, Decoded, Reader, put_bytes, put_id, put_u32, put_varint};
+use crate::wire::codec::{DecodeError, Decoded, Reader, put_bytes, put_id, put_u64, put_varint};
 use crate::wire::frame::{kind, put_frame};
 
 /// The replicated part of a member's status. Suspicion is not in it: that is a local doubt with a
@@ -79,12 +79,58 @@ pub struct Precedence {
     pub retired: bool,
     pub incarnation: u64,
     pub standing: Standing,
-    pub sum: u32,
+    pub sum: u64,
 }
 
 impl Precedence {
-    pub fn new(incarnation: u64, standing: Standing, sum: u32) -> Precedence {
+    /// The part of the checksum that is over the facts alone: equal ones stand for equal facts.
+    pub fn facts_sum(self) -> u64 {
+        self.sum.wrapping_sub(sum_of_incarnation(self.incarnation))
+    }
+}
+
+impl Precedence {
+    pub fn new(incarnation: u64, standing: Standing, sum: u64) -> Precedence {
         Precedence { retired: standing == Standing::Retired, incarnation, standing, sum }
+    }
+}
+
+/// The front of a record: all that tells whether it is news. The rest is read only if it is.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordHead<'a> {
+    pub id: NodeId,
+    pub incarnation: u64,
+    pub standing: Standing,
+    pub sum: u64,
+    facts: &'a [u8],
+    rest: &'a [u8],
+}
+
+impl<'a> RecordHead<'a> {
+    #[inline]
+    pub fn decode(body: &'a [u8]) -> Decoded<RecordHead<'a>> {
+        let mut r = Reader::new(body);
+        let incarnation = r.seq("incarnation")?;
+        let standing = Standing::read(r.u8("standing")?)?;
+        let sum = r.u64("record checksum")?;
+        let facts = r.bytes(FACTS_BYTES_MAX, "facts")?;
+        // The identity comes first in them.
+        let id = Reader::new(facts).id("member id")?;
+        Ok(RecordHead { id, incarnation, standing, sum, facts, rest: r.rest() })
+    }
+
+    pub fn precedence(&self) -> Precedence {
+        Precedence::new(self.incarnation, self.standing, self.sum)
+    }
+
+    pub fn read(self) -> Decoded<Record<'a>> {
+        let RecordHead { id, incarnation, standing, sum, facts, rest } = self;
+        let accusers = if standing == Standing::Failed {
+            Accusers::decode(&mut Reader::new(rest))?
+        } else {
+            Accusers::default()
+        };
+        Ok(Record { id, incarnation, standing, sum, facts, accusers })
     }
 }
 
@@ -94,9 +140,9 @@ pub struct Record<'a> {
     pub id: NodeId,
     pub incarnation: u64,
     pub standing: Standing,
-    /// The owner's checksum over id, incarnation and facts: travels with the record and is checked
-    /// when it is applied, so that corruption at rest is found too (F1).
-    pub sum: u32,
+    /// The owner's checksum over incarnation and facts: travels with the record and is checked when
+    /// it is applied, so that corruption at rest is found too (F1).
+    pub sum: u64,
     pub facts: &'a [u8],
     /// With `Failed`: who accused, and of what.
     pub accusers: Accusers,
@@ -108,38 +154,20 @@ impl<'a> Record<'a> {
     }
 
     pub fn decode(body: &'a [u8]) -> Decoded<Record<'a>> {
-        let mut r = Reader::new(body);
-        let id = r.id("member id")?;
-        let incarnation = r.seq("incarnation")?;
-        let standing = Standing::read(r.u8("standing")?)?;
-        let sum = r.u32("record checksum")?;
-        let facts = r.bytes(FACTS_BYTES_MAX, "facts")?;
-        let accusers = if standing == Standing::Failed {
-            Accusers::decode(&mut r)?
-        } else {
-            Accusers::default()
-        };
-        Ok(Record { id, incarnation, standing, sum, facts, accusers })
+        RecordHead::decode(body)?.read()
     }
 
     pub fn checksum_holds(&self, key: &HashKey) -> bool {
-        self.sum == record_checksum(key, self.id, self.incarnation, self.facts)
+        self.sum == record_checksum(key, self.incarnation, self.facts)
     }
 }
 
 /// Appends a member frame.
-pub fn put_record(
-    out: &mut Vec<u8>,
-    id: NodeId,
-    precedence: Precedence,
-    facts: &[u8],
-    accusers: &Accusers,
-) {
+pub fn put_record(out: &mut Vec<u8>, precedence: Precedence, facts: &[u8], accusers: &Accusers) {
     put_frame(out, kind::MEMBER, |out| {
-        put_id(out, id);
         put_varint(out, precedence.incarnation);
         out.push(precedence.standing as u8);
-        put_u32(out, precedence.sum);
+        put_u64(out, precedence.sum);
         put_bytes(out, facts);
         if precedence.standing == Standing::Failed {
             accusers.put(out);
@@ -147,8 +175,16 @@ pub fn put_record(
     });
 }
 
-pub fn record_checksum(key: &HashKey, id: NodeId, incarnation: u64, facts: &[u8]) -> u32 {
-    key.short(domain::RECORD, &[&id.0, &incarnation.to_le_bytes(), facts])
+/// Over the facts, identity and all, and the incarnation added: so that facts that have not changed
+/// are known by their sum, and need not be read again with each incarnation.
+pub fn record_checksum(key: &HashKey, incarnation: u64, facts: &[u8]) -> u64 {
+    let of_facts = key.checksum(domain::RECORD, &[facts]);
+    of_facts.wrapping_add(sum_of_incarnation(incarnation))
+}
+
+/// A different one for each incarnation, and far apart.
+fn sum_of_incarnation(incarnation: u64) -> u64 {
+    incarnation.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 /// Distinct accusers with their causes, in the order they came; at most [`ACCUSERS_MAX`].

@@ -168,7 +168,7 @@ impl Node {
                 let wait = if watched.stage.writer == writer {
                     Duration::ZERO
                 } else {
-                    let drawn = self.key.short(domain::FLAG, &[name, &self.id.0]);
+                    let drawn = self.key.wide(domain::FLAG, &[name, &self.id.0]) as u32;
                     let part = 0.2 + 0.8 * f64::from(drawn) / f64::from(u32::MAX);
                     self.config.probe_period.mul_f64(part)
                 };

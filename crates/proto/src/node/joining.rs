@@ -14,7 +14,7 @@ use crate::io::{
     Alarm, CommandError, CommandId, Event, JoinFailure, Outbox, Output, Reply, RequestError,
 };
 use crate::limits::SEEDS_MAX;
-use crate::membership::record::{Record, Standing, put_record};
+use crate::membership::record::{Record, RecordHead, Standing, put_record};
 use crate::membership::table::ME;
 use crate::wire::codec::{DecodeError, Reader, put_id};
 use crate::wire::frame::{Frames, kind, put_frame};
@@ -318,7 +318,7 @@ impl Node {
             match kind {
                 kind::JOIN_REFUSED => return self.join_refused(attempt, addr, body, now, out),
                 kind::MEMBER => {
-                    self.apply_record(&Record::decode(body)?, Via::Joining, now, out);
+                    self.apply_head(RecordHead::decode(body)?, Via::Joining, now, out)?;
                     self.stats.session_records_received += 1;
                 }
                 kind::MEMBERS_END => {
@@ -461,7 +461,7 @@ impl Node {
         let to = self.table.addr(slot);
         let start = self.begin(out);
         let frame = out.bytes.len();
-        put_record(&mut out.bytes, record.id, record.precedence(), record.facts, &record.accusers);
+        put_record(&mut out.bytes, record.precedence(), record.facts, &record.accusers);
         // A member frame's bytes, under the kind that does not apply them.
         out.bytes[frame] = kind::NAME_CLAIM;
         packet::seal(&mut out.bytes, start, &self.key);

@@ -23,13 +23,32 @@ use crate::limits::{
 use crate::membership::facts::Facts;
 use crate::membership::names::holds_against;
 use crate::membership::record::{
-    Accusers, Cause, Precedence, Record, Standing, put_record, record_checksum,
+    Accusers, Cause, Precedence, Record, RecordHead, Standing, put_record, record_checksum,
 };
 use crate::membership::table::{ME, Slot};
 use crate::state::disk;
+use crate::wire::codec::DecodeError;
 
 impl Node {
-    /// Applies a record off the wire. Stale ones cost a look-up and a comparison, nothing more.
+    /// Applies a record off the wire. A stale one, for which this is false, costs a look-up and a
+    /// comparison, nothing more.
+    #[inline]
+    pub(super) fn apply_head(
+        &mut self,
+        head: RecordHead<'_>,
+        via: Via,
+        now: Now,
+        out: &mut Outbox,
+    ) -> Result<bool, DecodeError> {
+        let found = self.table.find(head.id);
+        if self.is_stale(found, head.precedence(), via, now.mono) {
+            return Ok(false);
+        }
+        self.apply_fresh(found, &head.read()?, via, now, out);
+        Ok(true)
+    }
+
+    /// The same for one that had to be read for other reasons.
     pub(super) fn apply_record(
         &mut self,
         record: &Record<'_>,
@@ -37,10 +56,47 @@ impl Node {
         now: Now,
         out: &mut Outbox,
     ) {
-        if record.id == self.id {
-            return self.told_of_myself(record, now, out);
+        let found = self.table.find(record.id);
+        if !self.is_stale(found, record.precedence(), via, now.mono) {
+            self.apply_fresh(found, record, via, now, out);
         }
-        match self.table.find(record.id) {
+    }
+
+    #[inline]
+    pub(super) fn is_stale(
+        &mut self,
+        found: Option<Slot>,
+        precedence: Precedence,
+        via: Via,
+        now: Time,
+    ) -> bool {
+        let Some(slot) = found.filter(|&slot| slot != ME) else { return false };
+        let known = self.table.precedence(slot);
+        if precedence > known {
+            return false;
+        }
+        let far_below = precedence.incarnation.saturating_add(INCARNATION_JUMP);
+        if via == Via::Session && known.incarnation > far_below {
+            self.sessions.disputed(now);
+        }
+        self.stats.rumours_stale += 1;
+        if precedence == known && matches!(via, Via::Rumour(_)) {
+            self.heard_again(Topic::Member, u64::from(slot));
+        }
+        true
+    }
+
+    #[inline(never)]
+    fn apply_fresh(
+        &mut self,
+        found: Option<Slot>,
+        record: &Record<'_>,
+        via: Via,
+        now: Now,
+        out: &mut Outbox,
+    ) {
+        match found {
+            Some(ME) => self.told_of_myself(record, now, out),
             Some(slot) => self.update_member(slot, record, via, now, out),
             None => self.add_member(record, via, now, out),
         }
@@ -113,17 +169,6 @@ impl Node {
         out: &mut Outbox,
     ) {
         let precedence = record.precedence();
-        if precedence <= self.table.precedence(slot) {
-            let far_below = record.incarnation.saturating_add(INCARNATION_JUMP);
-            if via == Via::Session && self.table.incarnation(slot) > far_below {
-                self.sessions.disputed(now.mono);
-            }
-            self.stats.rumours_stale += 1;
-            if precedence == self.table.precedence(slot) && matches!(via, Via::Rumour(_)) {
-                self.heard_again(Topic::Member, u64::from(slot));
-            }
-            return;
-        }
         // From the owner too: what one node took because of who carried it, the others would refuse.
         if self.jumps(slot, record.incarnation, now.mono) {
             self.stats.record_incarnation_jump += 1;
@@ -134,13 +179,12 @@ impl Node {
             let alarm = Alarm::IncarnationJump { id: record.id, from, to };
             return self.alarm(alarm, now.mono, out);
         }
-        let same_bytes = *record.facts == *self.table.facts(slot).bytes;
-        let facts = if same_bytes && record.checksum_holds(&self.key) {
-            self.table.facts(slot).clone()
-        } else {
-            let Some(facts) = self.read_facts(record) else { return };
-            facts
-        };
+        // The sum says that the facts are those that are here already: nothing to read.
+        let same = precedence.facts_sum() == self.table.precedence(slot).facts_sum();
+        let facts = if same { None } else { self.read_facts(record) };
+        if facts.is_none() && !same {
+            return;
+        }
         if record.standing == Standing::Failed {
             let fresh = matches!(via, Via::Rumour(_));
             if !self.verdict_stands(slot, &record.accusers, fresh, now.mono) {
@@ -163,11 +207,11 @@ impl Node {
         self.install(slot, facts, precedence, via != Via::Joining, now, out);
     }
 
-    /// Puts a winning record into the table and says what changed.
+    /// Puts a winning record into the table and says what changed; no facts: they did not.
     pub(super) fn install(
         &mut self,
         slot: Slot,
-        facts: Arc<Facts>,
+        facts: Option<Arc<Facts>>,
         precedence: Precedence,
         tell: bool,
         now: Now,
@@ -176,10 +220,10 @@ impl Node {
         let was_live = self.table.is_live(slot);
         let was_leaving = self.table.standing(slot) == Standing::Leaving;
         let was_listed = self.table.standing(slot) != Standing::Retired;
-        let renewed = facts.content != self.table.facts(slot).content;
+        let renewed = facts.is_some();
         let is_live = precedence.standing.is_live();
-        if is_live && renewed {
-            self.retire_replaced(&facts, now, out);
+        if let Some(facts) = facts.as_deref().filter(|_| is_live) {
+            self.retire_replaced(facts, now, out);
         }
         let doubted = self.suspicions.get(slot).is_some();
         if precedence.standing == Standing::Alive && doubted {
@@ -383,10 +427,9 @@ impl Node {
 
     /// Puts what this node says about itself into its table, at its current incarnation.
     pub(super) fn enter_own(&mut self, standing: Standing, now: Time) {
-        let facts = self.me().clone();
-        let sum = record_checksum(&self.key, self.id, self.incarnation, &facts.bytes);
+        let sum = record_checksum(&self.key, self.incarnation, &self.me().bytes);
         let precedence = Precedence::new(self.incarnation, standing, sum);
-        self.table.update(ME, facts, precedence, now, &mut self.rng_probe);
+        self.table.update(ME, None, precedence, now, &mut self.rng_probe);
     }
 
     /// Changes what this node says about itself; the next incarnation announces it.
@@ -406,7 +449,7 @@ impl Node {
         self.incarnation += 1;
         let facts = self.facts.intern(facts);
         let precedence = self.table.precedence(ME);
-        self.table.update(ME, facts, precedence, now.mono, &mut self.rng_probe);
+        self.table.update(ME, Some(facts), precedence, now.mono, &mut self.rng_probe);
         self.announce(Standing::Alive, now, out);
         Ok(())
     }
@@ -506,7 +549,7 @@ impl Node {
         let mut accusers = Accusers::default();
         accusers.add(self.id, Cause::Silence);
         let precedence = Precedence::new(record.incarnation, standing, record.sum);
-        put_record(out, record.id, precedence, record.facts, &accusers);
+        put_record(out, precedence, record.facts, &accusers);
     }
 
     /// Members that are gone for long are forgotten; their identities are not, so that no late

@@ -584,7 +584,7 @@ fn own_record(
     let accepted = Hlc::new(now.wall_ms, 0);
     let Identity { id, ref name, addr, boot, replaces, .. } = *identity;
     let facts = members::own_facts(id, name, addr, boot, accepted, replaces, &tags)?;
-    let sum = record_checksum(key, id, incarnation, &facts.bytes);
+    let sum = record_checksum(key, incarnation, &facts.bytes);
     Ok((facts, Precedence::new(incarnation, Standing::Alive, sum)))
 }
 

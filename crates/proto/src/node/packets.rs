@@ -23,7 +23,7 @@ use crate::dissemination::trail::Trail;
 use crate::flow;
 use crate::io::{Alarm, CommandError, Event, Outbox, Output};
 use crate::limits::RUMOUR_BYTES_MAX;
-use crate::membership::record::{Accusers, Precedence, Record, Standing, put_record};
+use crate::membership::record::{Accusers, Precedence, Record, RecordHead, Standing, put_record};
 use crate::membership::table::{Slot, Table};
 use crate::peers::Round;
 use crate::state::entry::{Advert, Entry};
@@ -88,9 +88,10 @@ impl Node {
         }
         self.heard_from(sender, now, out);
         for frame in Frames::new(body) {
-            let known = self.told_again();
-            let result = match frame {
+            let read = match frame {
+                Ok((kind::MEMBER, body)) => self.told_record(body, sender, now, out),
                 Ok((kind, body)) => {
+                    let known = self.told_again();
                     let result = self.frame(kind, body, sender, from, now, out);
                     let again = self.told_again() > known;
                     self.stats.bytes_duplicate += if again { body.len() as u64 } else { 0 };
@@ -98,11 +99,27 @@ impl Node {
                 }
                 Err(error) => Err(error),
             };
-            if result.is_err() {
+            if read.is_err() {
                 self.stats.drop_malformed += 1;
                 return;
             }
         }
+    }
+
+    /// A record told as a rumour. Most are known, and end after one look-up.
+    fn told_record(
+        &mut self,
+        body: &[u8],
+        sender: NodeId,
+        now: Now,
+        out: &mut Outbox,
+    ) -> Result<(), DecodeError> {
+        let head = RecordHead::decode(body)?;
+        if !self.apply_head(head, Via::Rumour(sender), now, out)? {
+            self.stats.bytes_duplicate += body.len() as u64;
+        }
+        self.receipts.trail = Trail::NONE;
+        Ok(())
     }
 
     /// Rumours that said nothing new, so far.
@@ -197,7 +214,9 @@ impl Node {
         out: &mut Outbox,
     ) -> Result<(), DecodeError> {
         match kind {
-            kind::MEMBER => self.apply_record(&Record::decode(body)?, via, now, out),
+            kind::MEMBER => {
+                self.apply_head(RecordHead::decode(body)?, via, now, out)?;
+            }
             kind::ACCUSATION => self.accused(&Charge::decode(body)?, now, out),
             kind::VERDICT => self.told_verdict(&Charge::decode(body)?, via, now, out),
             kind::REBUTTAL => self.rebutted(Rebuttal::decode(body)?, via, now, out),
@@ -498,7 +517,7 @@ impl Node {
         let none = Accusers::default();
         let accusers = self.cases.get(&self.table.id(slot)).map_or(&none, |c| &c.accusers);
         let facts = &self.table.facts(slot).bytes;
-        put_record(out, self.table.id(slot), self.table.precedence(slot), facts, accusers);
+        put_record(out, self.table.precedence(slot), facts, accusers);
     }
 
     pub(super) fn emit_event(&self, event: Event, out: &mut Outbox) {
@@ -556,7 +575,7 @@ impl<'a, F: Fn(NodeId) -> Option<&'a Accusers>> RumourSources<'a, F> {
                     let Precedence { incarnation, sum, .. } = precedence;
                     Rebuttal { subject: id.short(), incarnation, sum }.put(out);
                 } else {
-                    put_record(out, id, precedence, &self.table.facts(slot).bytes, &none);
+                    put_record(out, precedence, &self.table.facts(slot).bytes, &none);
                 }
             }
             Topic::State => {

@@ -23,7 +23,7 @@ use crate::dissemination::events::StoredEvent;
 use crate::flow::SESSION_TIMEOUT;
 use crate::io::{Alarm, Event, JoinFailure, Outbox, Output, RequestError, RequestId};
 use crate::limits::{CURSORS_MAX, MEMBERS_MAX, PAGE_BYTES, REQUESTS_MAX, STREAM_BYTES_MAX};
-use crate::membership::record::{Precedence, Record};
+use crate::membership::record::{Precedence, RecordHead};
 use crate::membership::table::{Slot, bucket_of};
 use crate::state::entry::{Advert, Entry};
 use crate::wire::codec::DecodeError;
@@ -515,13 +515,13 @@ impl Node {
             let (kind, body) = frame?;
             match kind {
                 kind::MEMBER => {
-                    let record = Record::decode(body)?;
+                    let head = RecordHead::decode(body)?;
                     if sent.len() >= MEMBERS_MAX {
                         return Err(DecodeError::TooLong("member session"));
                     }
-                    sent.insert(record.id, record.precedence());
+                    sent.insert(head.id, head.precedence());
                     self.stats.session_records_received += 1;
-                    self.apply_record(&record, Via::Session, now, out);
+                    self.apply_head(head, Via::Session, now, out)?;
                 }
                 kind::MEMBERS_END => {
                     let end = MembersEnd::decode(body)?;
@@ -554,7 +554,7 @@ impl Node {
     ) -> Result<(), DecodeError> {
         for frame in Frames::new(body) {
             if let (kind::MEMBER, body) = frame? {
-                self.apply_record(&Record::decode(body)?, Via::Session, now, out);
+                self.apply_head(RecordHead::decode(body)?, Via::Session, now, out)?;
             }
         }
         Ok(())

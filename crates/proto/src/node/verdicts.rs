@@ -72,16 +72,13 @@ impl Node {
     /// fingerprints will.
     pub(super) fn told_verdict(&mut self, charge: &Charge, via: Via, now: Now, out: &mut Outbox) {
         let Some((slot, accusers)) = self.charged(charge, now, out) else { return };
-        let facts = self.table.facts(slot).clone();
-        let record = Record {
-            id: self.table.id(slot),
-            incarnation: charge.incarnation,
-            standing: Standing::Failed,
-            sum: self.table.precedence(slot).sum,
-            facts: &facts.bytes,
-            accusers,
-        };
-        self.update_member(slot, &record, via, now, out);
+        let (id, incarnation) = (self.table.id(slot), charge.incarnation);
+        let (standing, sum) = (Standing::Failed, self.table.precedence(slot).sum);
+        // The same sum: nobody will look at the facts.
+        let record = Record { id, incarnation, standing, sum, facts: &[], accusers };
+        if !self.is_stale(Some(slot), record.precedence(), via, now.mono) {
+            self.update_member(slot, &record, via, now, out);
+        }
     }
 
     /// Whom a charge is against, at the incarnation that this node knows, and those accusers that it
@@ -420,29 +417,27 @@ impl Node {
         let Some(slot) = self.table.find_short(rebuttal.subject).filter(|&slot| slot != ME) else {
             return;
         };
-        let facts = self.table.facts(slot).clone();
-        let record = Record {
-            id: self.table.id(slot),
-            incarnation: rebuttal.incarnation,
-            standing: Standing::Alive,
-            sum: rebuttal.sum,
-            facts: &facts.bytes,
-            accusers: Accusers::default(),
-        };
-        let fresh = rebuttal.incarnation > self.table.incarnation(slot);
-        if fresh && !record.checksum_holds(&self.key) {
+        let Rebuttal { incarnation, sum, .. } = rebuttal;
+        let precedence = Precedence::new(incarnation, Standing::Alive, sum);
+        if self.is_stale(Some(slot), precedence, via, now.mono) {
+            return;
+        }
+        if precedence.facts_sum() != self.table.precedence(slot).facts_sum() {
             // It said something else before, which did not arrive: fetch both.
             self.stats.rebuttals_unproven += 1;
             return self.look_again(now.mono);
         }
+        let (id, accusers) = (self.table.id(slot), Accusers::default());
+        let standing = Standing::Alive;
+        let record = Record { id, incarnation, standing, sum, facts: &[], accusers };
         self.update_member(slot, &record, via, now, out);
     }
 
     /// Whether an incarnation rose faster than any honest owner raises it.
     pub(super) fn jumps(&self, slot: Slot, incarnation: u64, now: Time) -> bool {
-        let known = self.table.incarnation(slot);
-        let seconds = now.since(self.table.since(slot)).as_secs();
-        incarnation > known.saturating_add(INCARNATION_JUMP).saturating_add(seconds * 100)
+        let usual = self.table.incarnation(slot).saturating_add(INCARNATION_JUMP);
+        let seconds = || now.since(self.table.since(slot)).as_secs();
+        incarnation > usual && incarnation > usual.saturating_add(seconds() * 100)
     }
 
     // Evidence.
@@ -489,7 +484,6 @@ impl Node {
         assert!(slot != ME, "a node does not judge itself");
         let old = self.table.precedence(slot);
         let precedence = Precedence::new(old.incarnation, standing, old.sum);
-        let facts = self.table.facts(slot).clone();
-        self.install(slot, facts, precedence, true, now, out);
+        self.install(slot, None, precedence, true, now, out);
     }
 }

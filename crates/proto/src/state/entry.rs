@@ -178,7 +178,7 @@ impl Entry {
 
     /// Over what the writer wrote; what later holders add (`superseded`) is not in it.
     fn checksum(&self, key: &HashKey, fields: &[u8]) -> u32 {
-        key.short(
+        key.checksum(
             domain::ENTRY,
             &[
                 self.keyspace.as_bytes(),
@@ -192,7 +192,7 @@ impl Entry {
                 self.value.as_deref().unwrap_or_default(),
                 fields,
             ],
-        )
+        ) as u32
     }
 
     /// The element that stands for this entry in the state fingerprint.

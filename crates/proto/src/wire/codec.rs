@@ -53,6 +53,7 @@ impl<'a> Reader<'a> {
         self.bytes
     }
 
+    #[inline]
     pub fn take(&mut self, n: usize, what: &'static str) -> Decoded<&'a [u8]> {
         if n > self.bytes.len() {
             return Err(DecodeError::Truncated(what));
@@ -62,10 +63,12 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self, what: &'static str) -> Decoded<[u8; N]> {
         Ok(self.take(N, what)?.try_into().expect("take gives what was asked for"))
     }
 
+    #[inline]
     pub fn u8(&mut self, what: &'static str) -> Decoded<u8> {
         Ok(self.array::<1>(what)?[0])
     }
@@ -74,10 +77,12 @@ impl<'a> Reader<'a> {
         Ok(u16::from_le_bytes(self.array(what)?))
     }
 
+    #[inline]
     pub fn u32(&mut self, what: &'static str) -> Decoded<u32> {
         Ok(u32::from_le_bytes(self.array(what)?))
     }
 
+    #[inline]
     pub fn u64(&mut self, what: &'static str) -> Decoded<u64> {
         Ok(u64::from_le_bytes(self.array(what)?))
     }
@@ -86,7 +91,18 @@ impl<'a> Reader<'a> {
         Ok(u128::from_le_bytes(self.array(what)?))
     }
 
+    #[inline]
     pub fn varint(&mut self, what: &'static str) -> Decoded<u64> {
+        match self.bytes.split_first() {
+            Some((&byte, rest)) if byte < 0x80 => {
+                self.bytes = rest;
+                Ok(u64::from(byte))
+            }
+            _ => self.long_varint(what),
+        }
+    }
+
+    fn long_varint(&mut self, what: &'static str) -> Decoded<u64> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8(what)?;
@@ -103,6 +119,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A sequence number or an incarnation: below [`SEQ_MAX`].
+    #[inline]
     pub fn seq(&mut self, what: &'static str) -> Decoded<u64> {
         below_max(self.varint(what)?, what)
     }
@@ -120,6 +137,7 @@ impl<'a> Reader<'a> {
         Ok(n as usize)
     }
 
+    #[inline]
     pub fn bytes(&mut self, max: usize, what: &'static str) -> Decoded<&'a [u8]> {
         let n = self.varint(what)?;
         if n > max as u64 {
@@ -132,6 +150,7 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.bytes(max, what)?).map_err(|_| DecodeError::Invalid(what))
     }
 
+    #[inline]
     pub fn id(&mut self, what: &'static str) -> Decoded<NodeId> {
         Ok(NodeId(self.array(what)?))
     }
@@ -157,6 +176,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Refuses a number that is no sequence number.
+#[inline]
 pub fn below_max(seq: u64, what: &'static str) -> Decoded<u64> {
     if seq < SEQ_MAX { Ok(seq) } else { Err(DecodeError::TooLong(what)) }
 }

@@ -64,6 +64,7 @@ impl<'a> Frames<'a> {
         Frames { reader: Reader::new(body) }
     }
 
+    #[inline]
     fn read(&mut self) -> Decoded<(u8, &'a [u8])> {
         let kind = self.reader.u8("frame kind")?;
         let body = self.reader.bytes(usize::MAX, "frame")?;
@@ -74,6 +75,7 @@ impl<'a> Frames<'a> {
 impl<'a> Iterator for Frames<'a> {
     type Item = Decoded<(u8, &'a [u8])>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.reader.is_empty() {
             return None;

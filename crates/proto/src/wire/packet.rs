@@ -5,8 +5,8 @@
 //! 0        1              4            8           24
 //! version  cluster tag    checksum     sender id   frames ...
 //! ```
-//! The checksum is keyed by the cluster and covers everything but itself, so that a flipped bit,
-//! a cut, or another cluster's packet is found before a frame is read (F1).
+//! The checksum is keyed by the cluster and covers all that follows it; what is before it is known. So a
+//! flipped bit, a cut, or another cluster's packet is found before a frame is read (F1).
 
 use crate::base::hash::{HashKey, domain};
 use crate::base::id::NodeId;
@@ -60,7 +60,7 @@ pub fn open<'a>(bytes: &'a [u8], key: &HashKey) -> Result<(NodeId, &'a [u8]), Un
 }
 
 fn checksum(packet: &[u8], key: &HashKey) -> u32 {
-    key.short(domain::PACKET, &[&packet[..4], &packet[8..]])
+    key.checksum(domain::PACKET, &[&packet[8..]]) as u32
 }
 
 #[cfg(test)]

@@ -143,9 +143,9 @@ fn send_verdict(world: &mut World, named: &[usize]) {
         accusers.add(world.id(name), Cause::Silence);
     }
     let incarnation = known_incarnation(world, named[0], victim);
-    let sum = record_checksum(&HashKey::for_cluster(CLUSTER), victim, incarnation, &facts.bytes);
+    let sum = record_checksum(&HashKey::for_cluster(CLUSTER), incarnation, &facts.bytes);
     let precedence = Precedence::new(incarnation, Standing::Failed, sum);
-    let body = frame(|out| put_record(out, victim, precedence, &facts.bytes, &accusers));
+    let body = frame(|out| put_record(out, precedence, &facts.bytes, &accusers));
     tell_all(world, named[0], &body);
 }
 

@@ -129,10 +129,10 @@ fn packet_of(
             let (subject, facts) = (view.member_by_id(id)?, view.facts(id)?);
             let above = INCARNATIONS_ABOVE[rng.index(INCARNATIONS_ABOVE.len())];
             let incarnation = subject.incarnation.checked_add(above)?;
-            let sum = record_checksum(&key, id, incarnation, &facts.bytes);
+            let sum = record_checksum(&key, incarnation, &facts.bytes);
             let precedence = Precedence::new(incarnation, Standing::Alive, sum);
             sealed(&mut |out| {
-                put_record(out, id, precedence, &facts.bytes, &Accusers::default());
+                put_record(out, precedence, &facts.bytes, &Accusers::default());
             })
         }
     }
