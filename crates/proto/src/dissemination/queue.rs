@@ -121,29 +121,24 @@ impl RumourQueue {
 
     /// Some rumour that the next packet begins with, accusations apart: one of the least sent.
     pub fn first(&self) -> Option<(Topic, u64)> {
-        const LOOKED_AT: usize = 4;
-        for topic in [Topic::State, Topic::Event, Topic::Member] {
+        [Topic::State, Topic::Event, Topic::Member].into_iter().find_map(|topic| {
             let class = &self.classes[topic as usize];
-            let queued = class.buckets.iter().flat_map(|bucket| bucket.iter().take(LOOKED_AT));
-            if let Some(&key) = queued.clone().find(|&key| class.sends.contains_key(key)) {
-                return Some((topic, key));
-            }
-        }
-        None
+            let mut lists = class.lists.iter().skip(FRESH as usize);
+            let least_sent = lists.find(|list| list.first != END)?;
+            Some((topic, class.rumours[least_sent.first as usize].key))
+        })
     }
 
     /// One of its sends went nowhere.
     pub fn unsend(&mut self, (topic, key): (u8, u64), limit: u32) {
         let topic = TOPICS[usize::from(topic)];
         let class = &mut self.classes[topic as usize];
-        match class.sends.get_mut(&key) {
-            Some(told) if told.sends > 1 => {
-                told.sends -= 1;
-                let sends = told.sends;
-                class.bucket(sends).push_back(key);
-            }
-            Some(_) => {}
-            None => self.remind(topic, key, 1, limit),
+        let Some(at) = class.find(key) else { return self.remind(topic, key, 1, limit) };
+        let sends = class.rumours[at as usize].sends;
+        if sends > 1 {
+            class.rumours[at as usize].sends = sends - 1;
+            class.unlink(at);
+            class.link(at, list_of(sends - 1));
         }
     }
 

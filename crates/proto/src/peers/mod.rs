@@ -107,9 +107,8 @@ mod tests {
     }
 
     pub(super) fn kill(table: &mut Table, slot: Slot) {
-        let facts = Arc::clone(table.facts(slot));
         let failed = Precedence::new(1, Standing::Failed, 0);
-        table.update(slot, facts, failed, Time::ZERO, &mut Rng::from_u64(1));
+        table.update(slot, None, failed, Time::ZERO, &mut Rng::from_u64(1));
     }
 
     fn round(peers: usize) -> Round {
