@@ -22,6 +22,8 @@ use tidings_proto::dissemination::events::StoredEvent;
 use tidings_proto::dissemination::trail::Trail;
 use tidings_proto::membership::facts::Facts;
 use tidings_proto::membership::record::{Accusers, Record, put_record};
+use tidings_proto::state::crdt::Merged;
+use tidings_proto::state::delta::EntryDelta;
 use tidings_proto::state::disk::{self, Recovered};
 use tidings_proto::state::entry::{Advert, Entry};
 use tidings_proto::state::epochs::Epochs;
@@ -157,6 +159,18 @@ pub fn entry(data: &[u8]) {
     let mut again = Vec::new();
     accepted.put_body(&mut again, &key, NOW, None);
     assert_eq!(Entry::decode(&again, &key, AT), Ok(Some(accepted)));
+}
+
+pub fn entry_delta(data: &[u8]) {
+    let key = key();
+    let Ok(resealed) = reseal::entry_delta(&key, data) else { return };
+    let Ok(accepted) = EntryDelta::decode(&resealed, &key) else { return };
+    let accepted = accepted.expect("a resealed delta");
+    let again = body(|out| accepted.put(out, &key));
+    assert_eq!(EntryDelta::decode(&again, &key).as_ref(), Ok(&Some(accepted.clone())));
+    let mut value = Merged::new(accepted.change.kind());
+    value.meet(&accepted.change);
+    assert!(value.size() <= 2 * data.len() + 64, "a value is no more than what came");
 }
 
 pub fn advert(data: &[u8]) {

@@ -22,7 +22,7 @@ const fn target(name: &'static str, run: fn(&[u8]), samples: fn() -> Vec<Vec<u8>
     Target { name, run, samples }
 }
 
-pub const TARGETS: [Target; 21] = [
+pub const TARGETS: [Target; 22] = [
     target("packet", decoders::packet, samples::packets),
     target("frames", decoders::frames, samples::frames),
     target("facts", decoders::facts, samples::facts),
@@ -31,6 +31,7 @@ pub const TARGETS: [Target; 21] = [
     target("probe", decoders::probe, samples::probes),
     target("heartbeats", decoders::heartbeats, samples::heartbeats),
     target("entry", decoders::entry, samples::entries),
+    target("entry_delta", decoders::entry_delta, samples::entry_deltas),
     target("advert", decoders::advert, samples::adverts),
     target("event", decoders::event, samples::events),
     target("member_digest", decoders::member_digest, samples::member_digests),

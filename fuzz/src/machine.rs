@@ -39,6 +39,7 @@ use tidings_proto::membership::record::{
     Accusers, Cause, Precedence, Standing, put_record, record_checksum,
 };
 use tidings_proto::state::crdt::Merged;
+use tidings_proto::state::delta::EntryDelta;
 use tidings_proto::state::entry::{Advert, Entry, Superseded};
 use tidings_proto::state::epochs::Epochs;
 use tidings_proto::state::fields::{Fields, Lifetime};
@@ -580,7 +581,7 @@ fn frame(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
                 _ => put_accusation(out, subject, incarnation, &accusers(choices)),
             }
         }
-        8 | 9 => entry(choices).put(out, &key(), Time::ZERO),
+        8 | 9 => put_entry(&entry(choices), choices, out),
         10 => advert(choices, out),
         11 => event(choices).put(out, &key(), Time::from_secs(100)),
         12 => put_frame(out, kind::JOIN, |_| {}),
@@ -713,6 +714,24 @@ fn fields(choices: &mut Choices<'_>) -> Fields {
     fields
 }
 
+/// Whole, or, where it merges, as one more write to what may be there.
+fn put_entry(entry: &Entry, choices: &mut Choices<'_>, out: &mut Vec<u8>) {
+    let value = entry.merged.as_ref().filter(|_| choices.byte() % 4 > 0);
+    let delta = value.and_then(|value| {
+        let writer = entry.dot.origin.short();
+        let before = entry.dot.seq.max(value.context().upto(writer));
+        let seq = before.checked_add(1).filter(|&seq| seq <= SEQ_MAX)?;
+        let mut entry = entry.clone();
+        entry.dot.seq = seq;
+        let change = (**value).clone().apply(ShortDot { writer, seq }, &Operation::Clear).ok()?;
+        EntryDelta::of_write(&entry, change)
+    });
+    match delta {
+        Some(delta) => delta.put(out, &key()),
+        None => entry.put(out, &key(), Time::ZERO),
+    }
+}
+
 fn entry(choices: &mut Choices<'_>) -> Entry {
     let seq = choices.seq().max(1);
     let len = 1 + choices.below(8) as u64 / 4 * choices.below(5) as u64;
@@ -741,7 +760,7 @@ fn entry(choices: &mut Choices<'_>) -> Entry {
         let operation = [Operation::Add(7), Operation::Enable, Operation::Insert(vec![1])]
             .into_iter()
             .nth(choices.below(3));
-        let _ = merged.apply(dot, operation.expect("one of three")); // refused: an empty value
+        let _ = merged.apply(dot, &operation.expect("one of three")); // refused: an empty value
         entry.set_merged(merged);
     }
     entry

@@ -27,6 +27,7 @@ pub fn frames(key: &HashKey, body: &[u8]) -> Vec<u8> {
         let fixed = match kind {
             kind::MEMBER | kind::NAME_CLAIM => record(key, inner),
             kind::ENTRY => entry(key, inner),
+            kind::ENTRY_DELTA => entry_delta(key, inner),
             kind::EVENT => event(key, inner),
             _ => Err(tidings_proto::wire::codec::DecodeError::Invalid("frame")),
         };
@@ -87,6 +88,16 @@ pub fn entry(key: &HashKey, body: &[u8]) -> Decoded<Vec<u8>> {
     ) as u32;
     let mut out = body.to_vec();
     out[1..5].copy_from_slice(&sum.to_le_bytes());
+    Ok(out)
+}
+
+/// A delta of an entry whose checksum holds: over all that follows it.
+pub fn entry_delta(key: &HashKey, body: &[u8]) -> Decoded<Vec<u8>> {
+    let mut r = Reader::new(body);
+    r.u32("sum")?;
+    let sum = key.checksum(domain::ENTRY_DELTA, &[r.rest()]) as u32;
+    let mut out = body.to_vec();
+    out[..4].copy_from_slice(&sum.to_le_bytes());
     Ok(out)
 }
 

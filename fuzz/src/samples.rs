@@ -37,6 +37,7 @@ use tidings_proto::membership::record::{
     Accusers, Cause, Precedence, Standing, put_record, record_checksum,
 };
 use tidings_proto::state::crdt::Merged;
+use tidings_proto::state::delta::EntryDelta;
 use tidings_proto::state::disk::{self, Change, Reserved};
 use tidings_proto::state::entry::{Advert, Entry, Superseded};
 use tidings_proto::state::epochs::Epochs;
@@ -79,6 +80,7 @@ pub fn frames() -> Samples {
         ),
         (kind::HEARTBEATS, heartbeats()),
         (kind::ENTRY, entries()),
+        (kind::ENTRY_DELTA, entry_deltas()),
         (kind::EVENT, events()),
         (200, vec![vec![1; 300]]),
     ] {
@@ -212,9 +214,29 @@ fn sample_merged() -> Merged {
     for (seq, (kind, operation)) in (1..).zip(fields) {
         let operation = Box::new(operation);
         let field = Operation::Field { name: vec![seq as u8], kind, operation };
-        map.apply(ShortDot { writer: seq % 2, seq }, field).expect("a field of its kind");
+        map.apply(ShortDot { writer: seq % 2, seq }, &field).expect("a field of its kind");
     }
     map
+}
+
+pub fn entry_deltas() -> Samples {
+    let mut value = sample_merged();
+    let mut entry = sample_entry(0);
+    let remove = Operation::RemoveField { name: vec![3], kind: Kind::Set };
+    let mut all = Vec::new();
+    let mut told: Option<EntryDelta> = None;
+    for (seq, operation) in (10..).zip([remove, Operation::Clear]) {
+        entry.dot = Dot { origin: id(1), seq };
+        let event = ShortDot { writer: id(1).short(), seq };
+        let change = value.apply(event, &operation).expect("it fits the map");
+        let one = EntryDelta::of_write(&entry, change).expect("no fields");
+        let mut both = one.clone();
+        told.iter().for_each(|told| assert!(both.merge(told)));
+        all.push(body(|out| one.put(out, &key())));
+        all.push(body(|out| both.put(out, &key())));
+        told = Some(one);
+    }
+    all
 }
 
 pub fn entries() -> Samples {

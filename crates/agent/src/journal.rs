@@ -129,6 +129,10 @@ pub(crate) fn describe(alarm: &Alarm) -> (&'static str, String) {
             "bit_rot_mended",
             format!("{keyspace}/{} is whole again", String::from_utf8_lossy(&key)),
         ),
+        Alarm::MergeHook { keyspace, key, reason } => (
+            "merge_hook",
+            format!("merging {keyspace}/{}: {reason}", String::from_utf8_lossy(&key)),
+        ),
         other => ("other", format!("{other:?}")),
     }
 }

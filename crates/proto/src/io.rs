@@ -521,10 +521,16 @@ pub enum Alarm {
         keyspace: Arc<str>,
         key: Arc<[u8]>,
     },
+    /// The program's own way to merge values of this keyspace failed at this key. Nothing came of it.
+    MergeHook {
+        keyspace: Arc<str>,
+        key: Arc<[u8]>,
+        reason: Arc<str>,
+    },
 }
 
 impl Alarm {
-    pub const KINDS: usize = 13;
+    pub const KINDS: usize = 14;
 
     /// A small number per kind, to limit each kind's rate apart.
     pub fn kind(&self) -> usize {
@@ -542,6 +548,7 @@ impl Alarm {
             Alarm::PolicyConflict { .. } => 10,
             Alarm::BitRot { .. } => 11,
             Alarm::BitRotMended { .. } => 12,
+            Alarm::MergeHook { .. } => 13,
         }
     }
 }
@@ -607,6 +614,9 @@ counters! {
     writers_forgotten, state_learnt, entries_given_up, entries_unheard_of, entries_applied, entries_held,
     entries_stale, entries_ended, conflicts_discarded, state_faults,
     clock_alarms, disk_failures,
+    /// Changes of values that merge: taken in without the value, and left to a session as what they
+    /// build on was not here.
+    deltas_applied, deltas_gapped,
     /// Aggregates: exchanges answered, and ones about more aggregates than allowed.
     aggregate_exchanges, aggregate_limit,
     /// User events.

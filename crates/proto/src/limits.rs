@@ -5,6 +5,9 @@
 pub const KEY_BYTES_MAX: usize = 512;
 /// A value. Longer: refused at the write.
 pub const VALUE_BYTES_MAX: usize = 512 * 1024;
+/// What concurrent writers may make of a value that merges, each within the limit above. More: such an
+/// entry is malformed to others.
+pub const MERGED_BYTES_MAX: usize = 3 * VALUE_BYTES_MAX;
 /// What an entry carries beside its value, fields of later versions included, which are kept and
 /// forwarded. Longer: the packet is malformed.
 pub const ENTRY_EXTRA_BYTES_MAX: usize = 4096;
@@ -60,6 +63,12 @@ pub const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const SUPERSEDED_MAX: usize = 16;
 /// Writers of one value that merges. More: a further writer's operation is refused.
 pub const WRITERS_MAX: usize = 1024;
+/// Earlier writes that a delta of such a value removes. More: the whole value travels.
+pub const DELTA_REMOVED_MAX: usize = 128;
+/// Deltas of several writes are joined into one up to this size. More: the oldest is left out.
+pub const DELTA_BYTES_MAX: usize = 800;
+/// Deltas kept while they are told. More: one is forgotten, and its whole value travels.
+pub const DELTAS_KEPT_MAX: usize = 1024;
 /// Reads and writes that wait until this node has what their session has seen. More: refused as busy.
 pub const READERS_WAITING_MAX: usize = 1024;
 /// Own writes that wait for the disk. More: the write is refused as busy.

@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 use tidings_proto::Config;
+use tidings_proto::base::context::Context;
 use tidings_proto::base::operation::{Kind, Operation};
 use tidings_proto::base::rng::Rng;
-use tidings_proto::io::{Command, CommandError};
-use tidings_sim::setup::{joined, settle};
+use tidings_proto::io::{Command, CommandError, Stats};
+use tidings_proto::limits::VALUE_BYTES_MAX;
+use tidings_sim::setup::{joined, settle, soak};
 use tidings_sim::{World, WorldConfig};
 
 const SETTLED: Duration = Duration::from_secs(30);
@@ -133,4 +135,130 @@ fn a_key_keeps_its_kind() {
     };
     assert_eq!(refused(&mut world, add), CommandError::Kind { holds: "value" });
     assert_eq!(number(&world, 1, "n"), Some(1));
+}
+
+/// A set of so many elements that all nodes have.
+fn large_set(world: &mut World, elements: usize) {
+    for n in 0..elements {
+        let element = format!("element-{n:06}").into_bytes();
+        update(world, 0, "big", Kind::Set, Operation::Insert(element));
+        if n % 50 == 49 {
+            world.run_for(Duration::from_millis(20));
+        }
+    }
+    settle(world, SETTLED);
+}
+
+fn summed(world: &World, pick: impl Fn(&Stats) -> u64) -> u64 {
+    (0..world.len()).map(|host| pick(world.node(host).stats())).sum()
+}
+
+/// Row D6: a write to a large value costs what it changes, not what the value holds: all that the
+/// whole cluster sends meanwhile, sessions included, against one copy of the value for each node.
+#[test]
+fn a_write_to_a_large_value_travels_without_the_value() {
+    let elements = if soak() { 10_000 } else { 1_200 };
+    let mut world = joined(5, WorldConfig::default(), 6, &Config::local());
+    large_set(&mut world, elements);
+    let value = world.entry(0, "big").unwrap().value.unwrap().len() as u64;
+    let state = |s: &Stats| s.bytes_rumours + s.bytes_delta + s.bytes_digest + s.bytes_sketch;
+    let (before, fetches) = (summed(&world, state), summed(&world, |s| s.fetches));
+    let updates = 20;
+    for n in 0..updates {
+        let element = format!("later-{n}").into_bytes();
+        update(&mut world, n % 6, "big", Kind::Set, Operation::Insert(element));
+        world.run_for(Duration::from_secs(1));
+    }
+    let each = (summed(&world, state) - before) / updates as u64;
+    println!("{each} bytes an update in all, for 5 nodes to learn of {value} bytes");
+    assert!((0..6).all(|host| self::elements(&world, host, "big").len() == elements + updates));
+    assert!(each * 20 <= value * 5, "{each} bytes for 5 nodes, {value} bytes the value");
+    assert_eq!(summed(&world, |s| s.fetches), fetches, "nobody fetched the value");
+}
+
+/// Deltas are lost, repeated and overtaken, members are cut off and come back without a disk, and the
+/// values are large: whatever of it came whole or in parts, all end equal, with every acknowledged write.
+#[test]
+fn deltas_that_are_lost_repeated_or_early_leave_nothing_wrong() {
+    for (seed, kind) in [(6, Kind::Set), (7, Kind::Map), (8, Kind::Register)] {
+        let mut rng = Rng::from_u64(seed);
+        let mut world = joined(seed, WorldConfig::default(), 6, &Config::local());
+        large_set(&mut world, 60);
+        let conditions = &mut world.net.conditions;
+        (conditions.loss, conditions.duplication, conditions.reordering) = (0.3, 0.2, 0.3);
+        conditions.reordered_by = Duration::from_millis(400);
+        let mut asked = Vec::new();
+        for round in 0..300 {
+            let host = rng.index(6);
+            let name = format!("{kind:?}-{round:04}-{}", "x".repeat(30)).into_bytes();
+            if world.is_up(host) {
+                let (keyspace, key) = ("kv".to_owned(), b"k".to_vec());
+                let operation = one_more(kind, name.clone());
+                let update = Command::Update { keyspace, key, kind, operation };
+                asked.push((world.command(host, update), host, round, name));
+            }
+            world.run_for(Duration::from_millis(rng.below(80)));
+            match round % 100 {
+                20 => world.split_off(0..2),
+                50 => world.net.heal(),
+                60 => world.crash(5),
+                75 => world.restart(5),
+                _ => {}
+            }
+        }
+        world.net.calm();
+        settle(&mut world, SETTLED);
+        let applied = summed(&world, |s| s.deltas_applied);
+        let gapped = summed(&world, |s| s.deltas_gapped);
+        println!("{kind:?}: {applied} deltas applied, {gapped} came without their base");
+        assert!(applied > 300 && gapped > 0, "{applied} applied, {gapped} gapped");
+        let value = |host| world.entry(host, "k").unwrap().value;
+        assert!((1..6).all(|host| value(host) == value(0)), "all are equal");
+        let held = value(0).expect("a value");
+        for (command, host, round, name) in asked {
+            let acknowledged = matches!(world.reply_to(command), Some(Ok(_)));
+            // What the crash took with the only node that had it is gone.
+            let may_be_lost = host == 5 && (50..=60).contains(&(round % 100));
+            if acknowledged && !may_be_lost {
+                assert!(held.windows(name.len()).any(|part| part == name), "{round} of {host}");
+            }
+        }
+    }
+}
+
+fn one_more(kind: Kind, name: Vec<u8>) -> Operation {
+    match kind {
+        Kind::Set => Operation::Insert(name),
+        Kind::Map => {
+            let operation = Box::new(Operation::Enable);
+            Operation::Field { name, kind: Kind::Flag, operation }
+        }
+        // Replaces nothing: each is one more sibling, as if its writer had read nothing.
+        _ => Operation::Assign { value: name, read: Some(Context::default()) },
+    }
+}
+
+/// An operation that would leave more than a value may hold is refused; one that leaves less is not.
+#[test]
+fn a_value_that_grows_too_large_is_refused() {
+    let mut world = joined(9, WorldConfig::default(), 2, &Config::local());
+    let half = |byte| Operation::Insert(vec![byte; VALUE_BYTES_MAX / 2]);
+    update(&mut world, 0, "s", Kind::Set, half(1));
+    let (keyspace, key) = ("kv".to_owned(), b"s".to_vec());
+    let over = Command::Update { keyspace, key, kind: Kind::Set, operation: half(2) };
+    let over = world.command(0, over);
+    let refused = world.reply_to(over).cloned().expect("refused at once").unwrap_err();
+    assert!(matches!(refused, CommandError::ValueLength { bytes } if bytes > VALUE_BYTES_MAX));
+    // Each side of a split has its half: together they are more than one write may make of it.
+    settle(&mut world, SETTLED);
+    world.split_off(0..1);
+    update(&mut world, 1, "s", Kind::Set, Operation::Remove(vec![1; VALUE_BYTES_MAX / 2]));
+    update(&mut world, 1, "s", Kind::Set, Operation::Insert(vec![3; VALUE_BYTES_MAX - 100]));
+    update(&mut world, 0, "s", Kind::Set, Operation::Insert(vec![1; VALUE_BYTES_MAX / 2]));
+    world.net.heal();
+    settle(&mut world, SETTLED);
+    assert!((0..2).all(|host| elements(&world, host, "s").len() == 2));
+    update(&mut world, 0, "s", Kind::Set, Operation::Remove(vec![1; VALUE_BYTES_MAX / 2]));
+    settle(&mut world, SETTLED);
+    assert_eq!(elements(&world, 1, "s").len(), 1);
 }

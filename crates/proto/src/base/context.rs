@@ -40,15 +40,6 @@ impl Context {
         }
     }
 
-    /// The part of this that the writers of `dots` have.
-    pub fn of_writers(&self, dots: &[ShortDot]) -> Context {
-        let mut part = Context::default();
-        for dot in dots {
-            part.add(ShortDot { writer: dot.writer, seq: self.upto(dot.writer) });
-        }
-        part
-    }
-
     pub fn dots(&self) -> impl Iterator<Item = ShortDot> + '_ {
         self.0.iter().map(|&(writer, seq)| ShortDot { writer, seq })
     }

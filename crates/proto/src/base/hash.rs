@@ -71,6 +71,7 @@ pub mod domain {
     pub const SKETCH: u8 = 10;
     pub const FILTER: u8 = 11;
     pub const FLAG: u8 = 12;
+    pub const ENTRY_DELTA: u8 = 13;
 }
 
 /// An order-free, incremental hash of a set: the sum mod 2^128 of the keyed hashes of its

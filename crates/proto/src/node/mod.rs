@@ -13,6 +13,7 @@
 //! | `verdicts` | accusations, suspicion, refutation, conviction |
 //! | `flags` | settings of the whole cluster, their stages |
 //! | `members` | records applied to the table, names, leaving, forgetting |
+//! | `merging` | values that merge: written, and told without the value |
 //! | `joining` | exchanges with seeds and remembered members |
 //! | `writes` | commands on state, durability, entries and events off the wire |
 //! | `forgetting` | deletes and gone writers forgotten by agreement |
@@ -33,6 +34,7 @@ mod flags;
 mod forgetting;
 mod joining;
 mod members;
+mod merging;
 mod packets;
 mod policies;
 mod probing;

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::merging::Deltas;
 use super::{Node, Phase};
 use crate::aggregation::message::Exchange;
 use crate::base::hash::HashKey;
@@ -26,6 +27,7 @@ use crate::limits::RUMOUR_BYTES_MAX;
 use crate::membership::record::{Accusers, Precedence, Record, RecordHead, Standing, put_record};
 use crate::membership::table::{Slot, Table};
 use crate::peers::Round;
+use crate::state::delta::EntryDelta;
 use crate::state::entry::{Advert, Entry};
 use crate::state::forgetting::{Consent, Question};
 use crate::state::store::Store;
@@ -226,6 +228,10 @@ impl Node {
                 }
                 None => self.stats.entry_checksum += 1,
             },
+            kind::ENTRY_DELTA => match EntryDelta::decode(body, &self.key)? {
+                Some(delta) => self.apply_delta(delta, via, from, now, out),
+                None => self.stats.entry_checksum += 1,
+            },
             kind::ADVERT => self.advertised(&Advert::decode(body)?, from, out),
             kind::EVENT => match StoredEvent::decode(body, &self.key, now.mono)? {
                 Some(event) => self.apply_event(event, via, now, out),
@@ -325,6 +331,7 @@ impl Node {
             cases: |id| self.cases.get(&id).map(|c| &c.accusers),
             accusers_needed: self.config.accusers_required,
             store: &self.store,
+            deltas: &self.writes.deltas,
             events: &self.events,
             now,
         };
@@ -548,6 +555,7 @@ struct RumourSources<'a, F> {
     cases: F,
     accusers_needed: usize,
     store: &'a Store,
+    deltas: &'a Deltas,
     events: &'a EventLog,
     now: Time,
 }
@@ -580,7 +588,13 @@ impl<'a, F: Fn(NodeId) -> Option<&'a Accusers>> RumourSources<'a, F> {
             }
             Topic::State => {
                 let Some(kept) = self.store.get(key as u32) else { return Encoded::Gone };
-                put_entry(out, &kept.entry, trail, self.key, self.now);
+                let entry = &kept.entry;
+                if let Some(delta) = self.deltas.of(key as u32).filter(|it| it.stands_for(entry)) {
+                    trail.put(out, self.now);
+                    delta.put(out, self.key);
+                    return Encoded::Yes;
+                }
+                put_entry(out, entry, trail, self.key, self.now);
             }
             Topic::Event => {
                 let Some(event) = self.events.by_number(key) else { return Encoded::Gone };

@@ -92,7 +92,7 @@ impl Node {
             return reply(out, command, Err(error));
         }
         let entries = self.number(POLICIES, writes, now.wall_ms);
-        self.make_durable(command, entries, now, out);
+        self.make_durable(command, entries, None, now, out);
     }
 
     pub(super) fn expect_policy(

@@ -699,7 +699,7 @@ impl Node {
         let joined = self.store.join(&vectors.entries, groups, &mut |slot| won.push(slot));
         self.tell_conflicts(out);
         for slot in won {
-            self.entry_won(slot, Via::Session, now, out);
+            self.entry_won(slot, None, Via::Session, now, out);
         }
         if !joined {
             self.stats.entry_limit += 1;

@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::merging::Deltas;
 use super::packets::Via;
 use super::{Node, Phase, RESERVED_BLOCK, reply};
 use crate::base::clocks::{Dot, Hlc};
-use crate::base::context::ShortDot;
 use crate::base::id::NodeId;
-use crate::base::operation::{Kind, Operation};
 use crate::base::policy::{Consistency, POLICIES, Policy};
 use crate::base::time::{Now, Time};
 use crate::config::Damping;
@@ -25,7 +24,8 @@ use crate::limits::{
 };
 use crate::membership::table::ME;
 use crate::state::causal::Causes;
-use crate::state::crdt::Merged;
+use crate::state::crdt::Delta;
+use crate::state::delta::EntryDelta;
 use crate::state::disk::{self, Change, Reserved};
 use crate::state::entry::{Entry, Superseded};
 use crate::state::fields::Lifetime;
@@ -70,6 +70,7 @@ pub(super) struct Writes {
     /// Declarations of this node's settings that wait until it is in step with its cluster: before,
     /// it does not know what others have declared.
     pub expected: Vec<(String, Policy)>,
+    pub deltas: Deltas,
 }
 
 #[derive(Debug)]
@@ -77,6 +78,8 @@ struct Pending {
     persist: u64,
     command: CommandId,
     entries: Vec<Entry>,
+    /// What the first of them changed, where it merges.
+    change: Option<Delta>,
 }
 
 impl Writes {
@@ -101,12 +104,18 @@ impl Writes {
             member_changes: BTreeMap::new(),
             last_causal: None,
             expected: Vec::new(),
+            deltas: Deltas::default(),
         }
     }
 
     /// The number of the next own write.
     pub(super) fn next_seq(&self) -> u64 {
         self.next_seq
+    }
+
+    /// On their way to the disk.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Entry> {
+        self.pending.iter().flat_map(|pending| &pending.entries)
     }
 
     pub(super) fn under_way(&self) -> usize {
@@ -141,67 +150,13 @@ impl Node {
         for entry in entries.iter_mut().filter(|entry| entry.value.is_some()) {
             entry.fields.set_lifetime(lifetime.map(|whole| Lifetime::from(now.mono, whole)));
         }
-        self.make_durable(command, entries, now, out);
+        self.make_durable(command, entries, None, now, out);
     }
 
-    /// Does something to a value that merges.
-    pub(super) fn update(
-        &mut self,
-        command: CommandId,
-        keyspace: String,
-        key: Vec<u8>,
-        kind: Kind,
-        operation: Operation,
-        now: Now,
-        out: &mut Outbox,
-    ) {
-        let writes = vec![(key, None)];
-        let may =
-            self.may_update(&keyspace, kind).and_then(|()| self.may_accept(&keyspace, &writes));
-        let merged = may.and_then(|()| {
-            let event = ShortDot { writer: self.id.short(), seq: self.writes.next_seq };
-            let mut value = self.value_to_update(&keyspace, &writes[0].0, kind)?;
-            value.apply(event, operation).map_err(CommandError::Operation)?;
-            Ok(value)
-        });
-        let merged = match merged {
-            Ok(merged) => merged,
-            Err(error) => {
-                self.count_refusal(&error);
-                return reply(out, command, Err(error));
-            }
-        };
-        let mut entries = self.number(&keyspace, writes, now.wall_ms);
-        entries[0].set_merged(merged);
-        self.make_durable(command, entries, now, out);
-    }
-
-    fn count_refusal(&mut self, error: &CommandError) {
+    pub(super) fn count_refusal(&mut self, error: &CommandError) {
         self.stats.writes_refused += 1;
         let overloaded = matches!(error, CommandError::Overloaded { .. });
         self.stats.overloaded += u64::from(overloaded);
-    }
-
-    /// What an operation builds on: own writes on their way to the disk included.
-    pub(super) fn value_to_update(
-        &self,
-        keyspace: &str,
-        key: &[u8],
-        kind: Kind,
-    ) -> Result<Merged, CommandError> {
-        let same = |e: &&Entry| *e.keyspace == *keyspace && *e.key == *key;
-        let pending = self.writes.pending.iter().flat_map(|p| &p.entries).filter(same);
-        let standing = self.store.find(keyspace, key).map(|kept| &kept.entry);
-        let mut value = Merged::new(kind);
-        for entry in standing.into_iter().chain(pending) {
-            match &entry.merged {
-                Some(merged) if merged.kind() == kind => value.join(merged),
-                Some(merged) => return Err(CommandError::Kind { holds: merged.kind().as_str() }),
-                None if entry.value.is_some() => return Err(CommandError::Kind { holds: "value" }),
-                None => {}
-            }
-        }
-        Ok(value)
     }
 
     /// Publishes numbered writes, at once or when they are on disk.
@@ -209,18 +164,19 @@ impl Node {
         &mut self,
         command: CommandId,
         entries: Vec<Entry>,
+        change: Option<Delta>,
         now: Now,
         out: &mut Outbox,
     ) {
         if !self.config.durable {
-            return self.publish(command, entries, now, out);
+            return self.publish(command, entries, change, now, out);
         }
         let mut changes: Vec<Change> =
             entries.iter().map(|e| disk::entry_change(e, &self.key, now)).collect();
         let upto = self.last_own_seq();
         changes.push(disk::own_origin_change(self.store.vector(), self.id, upto));
         let persist = self.persist(changes, out);
-        self.writes.pending.push_back(Pending { persist, command, entries });
+        self.writes.pending.push_back(Pending { persist, command, entries, change });
     }
 
     fn may_write(
@@ -237,12 +193,6 @@ impl Node {
             }
         }
         Ok(())
-    }
-
-    /// A first write creates a keyspace; what an operation builds on must be known.
-    fn may_update(&self, keyspace: &str, kind: Kind) -> Result<(), CommandError> {
-        self.may_read(keyspace)?;
-        self.policy_admits(keyspace, Some(kind))
     }
 
     pub(super) fn may_accept(
@@ -293,7 +243,7 @@ impl Node {
         if self.store.has_keyspace(keyspace) {
             return false;
         }
-        let under_way = self.writes.pending.iter().flat_map(|p| &p.entries).map(|e| &*e.keyspace);
+        let under_way = self.writes.waiting().map(|e| &*e.keyspace);
         let opening: BTreeSet<&str> =
             under_way.filter(|name| !self.store.has_keyspace(name)).collect();
         !opening.contains(keyspace)
@@ -353,7 +303,7 @@ impl Node {
             entry.overwrite(&kept.entry);
         }
         let same = |e: &&Entry| e.keyspace == keyspace && e.key == key;
-        for pending in self.writes.pending.iter().flat_map(|p| &p.entries).filter(same) {
+        for pending in self.writes.waiting().filter(same) {
             entry.overwrite(pending);
         }
     }
@@ -369,7 +319,7 @@ impl Node {
             floor = floor.max(self.store.find(keyspace, key).map_or(Hlc(0), |k| k.entry.stamp));
             // Own writes on their way to the disk are not in the store yet, and come before this one.
             let same = |e: &&Entry| *e.keyspace == *keyspace && *e.key == *key;
-            let pending = self.writes.pending.iter().flat_map(|p| &p.entries).filter(same);
+            let pending = self.writes.waiting().filter(same);
             floor = pending.fold(floor, |floor, entry| floor.max(entry.stamp));
         }
         let ahead = floor >= self.clock.last();
@@ -384,12 +334,20 @@ impl Node {
     }
 
     /// Makes own writes visible and tells: in one step, as a group.
-    fn publish(&mut self, command: CommandId, entries: Vec<Entry>, now: Now, out: &mut Outbox) {
+    fn publish(
+        &mut self,
+        command: CommandId,
+        entries: Vec<Entry>,
+        mut change: Option<Delta>,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         let dots = entries.iter().map(|e| e.dot).collect();
         let stamp = entries.first().map_or(Hlc(0), |e| e.stamp);
         for entry in entries {
+            let delta = change.take().and_then(|change| EntryDelta::of_write(&entry, change));
             if let Applied::Won(slot) = self.store.apply_durable(entry) {
-                self.entry_won(slot, Via::Rumour(self.id), now, out);
+                self.entry_won(slot, delta, Via::Rumour(self.id), now, out);
             }
         }
         self.tell_conflicts(out);
@@ -430,15 +388,12 @@ impl Node {
             self.stats.entries_unheard_of += 1;
             return false;
         }
-        if !self.clock.observe(now.wall_ms, entry.stamp) {
-            self.stats.clock_alarms += 1;
-            let by = Duration::from_millis(entry.stamp.wall_ms().saturating_sub(now.wall_ms));
-            self.alarm(Alarm::ClockAhead { by }, now.mono, out);
-        }
+        self.follow_clock(entry.stamp, now, out);
         // Without room for what waits, a session goes on and readers wait.
         let in_time = via != Via::Session || !self.store.is_holding_all();
         self.store.hold_back(self.sessions.synced && in_time);
-        let told = if rumoured { self.told_here(&entry) } else { None };
+        let told =
+            if rumoured { self.told_here(&entry.keyspace, &entry.key, entry.dot) } else { None };
         let mut won = Vec::new();
         let applied = self.store.receive(entry, force, &mut |slot| won.push(slot));
         self.tell_conflicts(out);
@@ -455,40 +410,61 @@ impl Node {
             Applied::Staged => {}
         }
         for slot in won {
-            self.entry_won(slot, via, now, out);
+            self.entry_won(slot, None, via, now, out);
         }
         applied != Applied::Full
     }
 
     /// Where the same write is kept; not looked for where nothing follows from that.
-    fn told_here(&self, entry: &Entry) -> Option<EntrySlot> {
+    pub(super) fn told_here(&self, keyspace: &str, key: &[u8], dot: Dot) -> Option<EntrySlot> {
         if matches!(self.config.damping, Damping::Sends | Damping::Age) {
             return None;
         }
-        let slot = self.store.slot(&entry.keyspace, &entry.key)?;
-        (self.store.kept(slot).entry.dot == entry.dot).then_some(slot)
+        let slot = self.store.slot(keyspace, key)?;
+        (self.store.kept(slot).entry.dot == dot).then_some(slot)
+    }
+
+    pub(super) fn follow_clock(&mut self, stamp: Hlc, now: Now, out: &mut Outbox) {
+        if !self.clock.observe(now.wall_ms, stamp) {
+            self.stats.clock_alarms += 1;
+            let by = Duration::from_millis(stamp.wall_ms().saturating_sub(now.wall_ms));
+            self.alarm(Alarm::ClockAhead { by }, now.mono, out);
+        }
+    }
+
+    /// Whether nobody here knows this writer, and some were forgotten.
+    pub(super) fn is_unheard_of(&self, origin: NodeId) -> bool {
+        let known = self.store.vector().knows(origin) || self.table.find(origin).is_some();
+        self.forgetting.epochs.head() != 0 && !known && origin != self.id
     }
 
     /// Whether the entry may be an old copy of what was deleted and forgotten: its writer is unknown, or
     /// it is a new key here and no later than the deletes that were forgotten.
     fn may_be_forgotten_already(&self, entry: &Entry) -> bool {
         let epochs = &self.forgetting.epochs;
-        let (origin, vector) = (entry.dot.origin, self.store.vector());
-        let unheard_of =
-            || !vector.knows(origin) && origin != self.id && self.table.find(origin).is_none();
         let old_and_new = || {
-            entry.stamp <= epochs.floor
-                && !vector.covers(entry.dot)
+            epochs.head() != 0
+                && entry.stamp <= epochs.floor
+                && !self.store.vector().covers(entry.dot)
                 && self.store.slot(&entry.keyspace, &entry.key).is_none()
         };
-        epochs.head() != 0 && (unheard_of() || old_and_new())
+        self.is_unheard_of(entry.dot.origin) || old_and_new()
     }
 
-    pub(super) fn entry_won(&mut self, slot: EntrySlot, via: Via, now: Now, out: &mut Outbox) {
+    /// `delta`: what of it is new, where that is known.
+    pub(super) fn entry_won(
+        &mut self,
+        slot: EntrySlot,
+        delta: Option<EntryDelta>,
+        via: Via,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         self.key_event(slot, out);
         if *self.store.kept(slot).entry.keyspace == *POLICIES {
             self.read_modes(now.mono);
         }
+        self.keep_delta(slot, delta, now.mono);
         if via != Via::Joining {
             let entry = &self.store.kept(slot).entry;
             let way = self.way_here(via, Some(entry.stamp), now);
@@ -647,7 +623,7 @@ impl Node {
         }
         while self.writes.pending.front().is_some_and(|p| p.persist <= upto) {
             let done = self.writes.pending.pop_front().expect("checked above");
-            self.publish(done.command, done.entries, now, out);
+            self.publish(done.command, done.entries, done.change, now, out);
         }
     }
 
@@ -727,7 +703,7 @@ impl Node {
     /// must not be overwritten there.
     fn overtaken(&self, entry: &Entry) -> bool {
         let same = |e: &&Entry| e.key == entry.key && e.keyspace == entry.keyspace;
-        self.writes.pending.iter().flat_map(|p| &p.entries).filter(same).any(|own| own.beats(entry))
+        self.writes.waiting().filter(same).any(|own| own.beats(entry))
     }
 
     /// Everything that this step changed goes to disk in one transaction: entries with the vector
@@ -743,7 +719,7 @@ impl Node {
         let mut changes: Vec<Change> =
             std::mem::take(&mut self.writes.member_changes).into_iter().collect();
         for place in self.store.take_removed() {
-            let mut pending = self.writes.pending.iter().flat_map(|p| &p.entries);
+            let mut pending = self.writes.waiting();
             if !pending.any(|own| disk::entry_place(own) == place) {
                 changes.push((place, None));
             }

@@ -9,7 +9,8 @@ use crate::base::hash::{HashKey, domain};
 use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
 use crate::limits::{
-    KEY_BYTES_MAX, KEYSPACE_BYTES_MAX, SUPERSEDED_MAX, VALUE_BYTES_MAX, WRITES_PER_COMMAND_MAX,
+    KEY_BYTES_MAX, KEYSPACE_BYTES_MAX, MERGED_BYTES_MAX, SUPERSEDED_MAX, VALUE_BYTES_MAX,
+    WRITES_PER_COMMAND_MAX,
 };
 use crate::wire::codec::{
     DecodeError, Decoded, Reader, below_max, put_bytes, put_dot, put_id, put_u32, put_u64,
@@ -155,7 +156,8 @@ impl Entry {
         } else {
             (dot.seq, 1)
         };
-        let value = r.bytes(VALUE_BYTES_MAX, "value")?;
+        let most = if flags & MERGES != 0 { MERGED_BYTES_MAX } else { VALUE_BYTES_MAX };
+        let value = r.bytes(most, "value")?;
         let merged = if flags & MERGES != 0 { Some(Arc::new(read_merged(value)?)) } else { None };
         let superseded = Superseded::decode(&mut r)?;
         let fields = Fields::read(r.rest(), now)?;
@@ -270,7 +272,7 @@ impl Superseded {
         self.0.iter().copied()
     }
 
-    fn put(&self, out: &mut Vec<u8>) {
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
         put_varint(out, self.0.len() as u64);
         for &(origin, from, to) in &self.0 {
             put_id(out, origin);
@@ -279,7 +281,7 @@ impl Superseded {
         }
     }
 
-    fn decode(r: &mut Reader<'_>) -> Decoded<Superseded> {
+    pub(super) fn decode(r: &mut Reader<'_>) -> Decoded<Superseded> {
         let mut superseded = Superseded::default();
         for _ in 0..r.count(SUPERSEDED_MAX, 18, "superseded")? {
             let origin = r.id("superseded origin")?;

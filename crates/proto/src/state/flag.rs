@@ -230,18 +230,18 @@ mod tests {
     fn a_stop_holds_against_a_concurrent_change_of_the_share() {
         let event = |writer, seq| ShortDot { writer, seq };
         let mut base = Merged::new(Kind::Map);
-        base.apply(event(1, 1), document(100).assign()).unwrap();
+        base.apply(event(1, 1), &document(100).assign()).unwrap();
         let (mut wider, mut stopped) = (base.clone(), base);
         let more = Document { revision: 4, ..document(5000) };
-        wider.apply(event(1, 2), more.assign()).unwrap();
-        stopped.apply(event(2, 1), stop(event(7, 9), "errors")).unwrap();
+        wider.apply(event(1, 2), &more.assign()).unwrap();
+        stopped.apply(event(2, 1), &stop(event(7, 9), "errors")).unwrap();
         wider.join(&stopped);
         let flag = Flag::of(&wider).unwrap();
         assert_eq!(flag.document, more);
         assert_eq!(flag.stops, vec![Arc::from("errors")]);
         let next = Stage { id: event(1, 3), ..more.stage.clone().unwrap() };
         let next = Document { revision: 5, stage: Some(next), ..more };
-        wider.apply(event(1, 3), next.assign()).unwrap();
+        wider.apply(event(1, 3), &next.assign()).unwrap();
         assert!(Flag::of(&wider).unwrap().stops.is_empty(), "a stop is for its stage alone");
     }
 
@@ -250,8 +250,8 @@ mod tests {
         let event = |writer, seq| ShortDot { writer, seq };
         let value = |text: &str| Document { value: text.into(), stage: None, ..document(1) };
         let (mut a, mut b) = (Merged::new(Kind::Map), Merged::new(Kind::Map));
-        a.apply(event(1, 1), value("5").assign()).unwrap();
-        b.apply(event(2, 1), value("6").assign()).unwrap();
+        a.apply(event(1, 1), &value("5").assign()).unwrap();
+        b.apply(event(2, 1), &value("6").assign()).unwrap();
         let (mut ab, mut ba) = (a.clone(), b.clone());
         ab.join(&b);
         ba.join(&a);

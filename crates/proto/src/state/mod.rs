@@ -3,6 +3,7 @@
 
 pub mod causal;
 pub mod crdt;
+pub mod delta;
 pub mod disk;
 pub mod ending;
 pub mod entry;

@@ -604,7 +604,7 @@ impl Store {
         self.vector_moved(dot.origin, before);
     }
 
-    fn cover_superseded(&mut self, superseded: &Superseded) {
+    pub(super) fn cover_superseded(&mut self, superseded: &Superseded) {
         for (origin, from, to) in superseded.ranges() {
             if self.vector.len() >= VECTOR_ORIGINS_MAX && !self.vector.knows(origin)
                 || self.is_pruned(origin, to)
@@ -669,7 +669,7 @@ impl Store {
         slot
     }
 
-    fn replace(&mut self, slot: EntrySlot, mut entry: Entry) {
+    pub(super) fn replace(&mut self, slot: EntrySlot, mut entry: Entry) {
         let kept = self.entries[slot as usize].take().expect("in use");
         let mut dropped = entry.superseded.join(&kept.entry.superseded);
         dropped.extend(entry.superseded.add(kept.entry.dot));

@@ -24,6 +24,7 @@ pub mod kind {
     pub const HEARTBEATS: u8 = 22;
     pub const VERDICT: u8 = 23;
     pub const REBUTTAL: u8 = 24;
+    pub const ENTRY_DELTA: u8 = 25;
     // Who has applied what.
     pub const ASK: u8 = 28;
     pub const ANSWER: u8 = 29;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::survivors::Survivors;
 use crate::base::context::{Context, ShortDot};
+use crate::base::operation::Kind;
 use crate::limits::{VALUE_BYTES_MAX, WRITERS_MAX};
 use crate::wire::codec::{DecodeError, Decoded, Reader, put_bytes, put_u64, put_varint};
 
@@ -52,6 +53,11 @@ pub(super) fn put_survivors(out: &mut Vec<u8>, survivors: &Survivors, context: &
             }
         }
     }
+}
+
+/// Whether a value of this kind can hold these.
+pub(super) fn fits(kind: Kind, holds: &Survivors) -> bool {
+    matches!(holds, Survivors::Named(_)) == matches!(kind, Kind::Set | Kind::Map)
 }
 
 pub(super) fn read_survivors(

@@ -3,11 +3,13 @@
 //! `survivors` holds the one merge that serves them all.
 
 mod codec;
+mod delta;
 mod survivors;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use delta::{Delta, Met};
 use survivors::Survivors;
 
 use crate::base::context::{Context, ShortDot};
@@ -23,31 +25,9 @@ pub struct Merged {
     survivors: Survivors,
 }
 
-/// One write alone: bytes of its own size, whatever the value holds.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Delta {
-    pub kind: Kind,
-    pub event: ShortDot,
-    /// The writer's write to this key before this one; 0: none.
-    pub previous: u64,
-    /// What the writer had seen of the events that the operation may remove.
-    pub seen: Context,
-    pub operation: Operation,
-}
-
-/// What became of a delta.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Met {
-    Applied,
-    /// Seen before.
-    Stale,
-    /// Something that it builds on has not come: the whole value is needed.
-    Gap,
-}
-
 impl Merged {
     pub fn new(kind: Kind) -> Merged {
-        Merged { kind, context: Context::default(), survivors: empty(kind) }
+        Merged { kind, context: Context::default(), survivors: Survivors::nothing(kind) }
     }
 
     pub fn kind(&self) -> Kind {
@@ -71,32 +51,31 @@ impl Merged {
     }
 
     /// Does what a user wants, as a write of `event`'s writer that is later than all of its writes
-    /// in here; returns it as news for the others.
-    pub fn apply(&mut self, event: ShortDot, operation: Operation) -> Result<Delta, Refused> {
+    /// in here; returns what it changed as news for the others.
+    pub fn apply(&mut self, event: ShortDot, operation: &Operation) -> Result<Delta, Refused> {
         let previous = self.context.upto(event.writer);
         assert!(event.seq > previous, "a writer's numbers rise");
         if previous == 0 && self.context.writers() >= WRITERS_MAX {
             return Err(Refused::Writers);
         }
-        let seen = self.context.of_writers(&touched(&self.survivors, &operation));
-        operate(&mut self.survivors, self.kind, event, &operation, &seen)?;
+        let place = place_of(operation);
+        let before = self.survivors.part(place.as_deref());
+        operate(&mut self.survivors, self.kind, event, operation, &self.context)?;
         self.context.add(event);
-        Ok(Delta { kind: self.kind, event, previous, seen, operation })
+        let after = self.survivors.part(place.as_deref());
+        Ok(Delta::of_write(self.kind, event, previous, place, &before, after))
     }
 
-    /// Takes another's write in, if all that it builds on is here.
+    /// Takes others' writes in, if all that they build on is here.
     pub fn meet(&mut self, delta: &Delta) -> Met {
-        let (event, known) = (delta.event, self.context.upto(delta.event.writer));
-        if event.seq <= known {
+        if self.kind == delta.kind() && self.context.includes(delta.upto()) {
             return Met::Stale;
         }
-        let builds = delta.previous == known && self.context.includes(&delta.seen);
-        let fits = builds && self.kind == delta.kind && self.context.writers() < WRITERS_MAX;
-        let (operation, seen) = (&delta.operation, &delta.seen);
-        if !fits || operate(&mut self.survivors, self.kind, event, operation, seen).is_err() {
+        if self.kind != delta.kind() || !delta.builds_on(&self.context) {
             return Met::Gap;
         }
-        self.context.add(event);
+        self.survivors.join(&self.context, delta.added(), delta);
+        self.context.join(delta.upto());
         Met::Applied
     }
 
@@ -144,44 +123,36 @@ impl Merged {
         codec::put_survivors(out, &self.survivors, &self.context);
     }
 
+    /// Bytes of it, encoded.
+    pub fn size(&self) -> usize {
+        let mut bytes = Vec::new();
+        self.put(&mut bytes);
+        bytes.len()
+    }
+
     pub fn read(r: &mut Reader<'_>) -> Decoded<Merged> {
         let kind = Kind::from_code(r.u8("kind")?).ok_or(DecodeError::Invalid("kind"))?;
         let context = codec::read_context(r)?;
         let survivors = codec::read_survivors(r, &context, 1)?;
-        let fits =
-            matches!(survivors, Survivors::Named(_)) == matches!(kind, Kind::Set | Kind::Map);
-        if !fits {
+        if !codec::fits(kind, &survivors) {
             return Err(DecodeError::Invalid("value shape"));
         }
         Ok(Merged { kind, context, survivors })
     }
 }
 
-/// Events that an operation may remove.
-fn touched(holds: &Survivors, operation: &Operation) -> Vec<ShortDot> {
-    let mut events = Vec::new();
-    let within = match operation {
-        Operation::Insert(name) | Operation::Remove(name) => holds.get(name),
-        Operation::RemoveField { name, kind } => holds.get(&field(*kind, name)),
-        Operation::Field { name, kind, operation } => {
-            return holds
-                .get(&field(*kind, name))
-                .map_or(events, |inner| touched(inner, operation));
+/// The element or field that an operation touches; `None`: all that the value holds.
+fn place_of(operation: &Operation) -> Option<Vec<u8>> {
+    match operation {
+        Operation::Insert(name) | Operation::Remove(name) => Some(name.clone()),
+        Operation::RemoveField { name, kind } | Operation::Field { name, kind, .. } => {
+            Some(field(*kind, name))
         }
-        // A writer's share is its own to replace.
-        Operation::Add(_) | Operation::Offer(_) => None,
-        Operation::Assign { .. } | Operation::Enable | Operation::Disable | Operation::Clear => {
-            Some(holds)
-        }
-    };
-    if let Some(within) = within {
-        within.each_event(&mut |event| events.push(event));
+        _ => None,
     }
-    events
 }
 
-/// Carries an operation out on what a value of this kind holds. What its writer had not `seen`
-/// stays: so the writer and everybody who takes the write in come to the same.
+/// Carries an operation out on what a value of this kind holds, at a writer that has `seen` all of it.
 fn operate(
     holds: &mut Survivors,
     kind: Kind,
@@ -218,7 +189,7 @@ fn operate(
         (Kind::Flag, Op::Disable, Survivors::Events(_)) => holds.forget(seen),
         (Kind::Set, Op::Insert(element), Survivors::Named(named)) => {
             check(element)?;
-            let inner = named.entry(element.as_slice().into()).or_insert_with(no_events);
+            let inner = named.entry(element.as_slice().into()).or_insert_with(Survivors::no_events);
             inner.forget(seen);
             inner.put_event(event, &[]);
         }
@@ -234,7 +205,8 @@ fn operate(
             if *kind == Kind::Map {
                 return Err(Refused::Nested);
             }
-            let mut inner = named.get(field.as_slice()).cloned().unwrap_or_else(|| empty(*kind));
+            let mut inner =
+                named.get(field.as_slice()).cloned().unwrap_or_else(|| Survivors::nothing(*kind));
             operate(&mut inner, *kind, event, operation, seen)?;
             named.remove(field.as_slice());
             if !inner.is_empty() {
@@ -269,17 +241,6 @@ fn number(kind: Kind, holds: &Survivors) -> Option<i128> {
     }
 }
 
-fn empty(kind: Kind) -> Survivors {
-    match kind {
-        Kind::Set | Kind::Map => Survivors::Named(BTreeMap::new()),
-        _ => no_events(),
-    }
-}
-
-fn no_events() -> Survivors {
-    Survivors::Events(BTreeMap::new())
-}
-
 fn field(kind: Kind, name: &[u8]) -> Vec<u8> {
     [&[kind.code()], name].concat()
 }
@@ -295,60 +256,10 @@ fn check(bytes: &[u8]) -> Result<(), Refused> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::rng::Rng;
 
     fn next(value: &Merged, writer: u64) -> ShortDot {
         // Numbers count all writes of a node, so those to one key leave gaps.
         ShortDot { writer, seq: value.context().upto(writer) + 1 + writer }
-    }
-
-    const NAMES: [&[u8]; 3] = [b"a", b"b", b"c"];
-
-    fn draw(rng: &mut Rng, kind: Kind, replica: &Merged) -> Operation {
-        let name = NAMES[rng.index(3)].to_vec();
-        let number = rng.below(20) as i64 - 10;
-        match kind {
-            Kind::Register => {
-                let read = rng.chance(0.5).then(|| replica.context().clone());
-                Operation::Assign { value: name, read }
-            }
-            Kind::Counter => Operation::Add(number),
-            Kind::Set if rng.chance(0.6) => Operation::Insert(name),
-            Kind::Set => Operation::Remove(name),
-            Kind::Flag if rng.chance(0.5) => Operation::Enable,
-            Kind::Flag => Operation::Disable,
-            Kind::Max | Kind::Min => Operation::Offer(number),
-            Kind::Map => {
-                let kind = Kind::ALL[rng.index(6)];
-                if rng.chance(0.2) {
-                    return Operation::RemoveField { name, kind };
-                }
-                let operation = Box::new(draw(rng, kind, replica));
-                Operation::Field { name, kind, operation }
-            }
-        }
-    }
-
-    /// States and deltas of three replicas that write, take deltas in, and join.
-    fn history(rng: &mut Rng, kind: Kind, steps: usize) -> (Vec<Merged>, Vec<Delta>) {
-        let mut replicas = vec![Merged::new(kind); 3];
-        let (mut states, mut deltas): (Vec<Merged>, Vec<Delta>) = (Vec::new(), Vec::new());
-        for _ in 0..steps {
-            let at = rng.index(3);
-            if rng.chance(0.6) {
-                let operation = draw(rng, kind, &replicas[at]);
-                let event = next(&replicas[at], at as u64);
-                deltas.push(replicas[at].apply(event, operation).unwrap());
-            } else if rng.chance(0.5) && !deltas.is_empty() {
-                let delta = deltas[rng.index(deltas.len())].clone();
-                replicas[at].meet(&delta);
-            } else {
-                let other = replicas[(at + 1) % 3].clone();
-                replicas[at].join(&other);
-            }
-            states.push(replicas[at].clone());
-        }
-        (states, deltas)
     }
 
     fn joined<'a>(states: impl IntoIterator<Item = &'a Merged>) -> Merged {
@@ -358,86 +269,11 @@ mod tests {
         all
     }
 
-    /// Rule 1 (row D6): any order, grouping and repetition of joins gives the same.
-    #[test]
-    fn joins_are_associative_commutative_and_idempotent() {
-        let mut rng = Rng::from_u64(1);
-        for kind in Kind::ALL {
-            for _ in 0..150 {
-                let (states, _) = history(&mut rng, kind, 24);
-                let all = joined(&states);
-                let mut twice: Vec<&Merged> = states.iter().chain(&states).collect();
-                rng.shuffle(&mut twice);
-                assert_eq!(joined(twice), all, "{kind:?}");
-                let half = states.len() / 2;
-                let halves = [joined(&states[..half]), joined(&states[half..])];
-                assert_eq!(joined(&halves), all, "{kind:?}");
-            }
-        }
-    }
-
-    /// A write alone does what the whole state of its writer would.
-    #[test]
-    fn deltas_come_to_the_same_as_whole_states() {
-        let mut rng = Rng::from_u64(2);
-        for kind in Kind::ALL {
-            for _ in 0..150 {
-                let (states, mut deltas) = history(&mut rng, kind, 24);
-                rng.shuffle(&mut deltas);
-                let mut taken = Merged::new(kind);
-                for _ in 0..deltas.len() {
-                    deltas.retain(|delta| taken.meet(delta) == Met::Gap);
-                }
-                assert!(deltas.is_empty(), "{kind:?}: {deltas:?} build on what never came");
-                assert_eq!(taken, joined(&states), "{kind:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn values_round_trip_and_noise_is_refused() {
-        let mut rng = Rng::from_u64(3);
-        for kind in Kind::ALL {
-            for _ in 0..60 {
-                let (states, _) = history(&mut rng, kind, 12);
-                let state = states.last().unwrap();
-                let mut bytes = Vec::new();
-                state.put(&mut bytes);
-                let mut r = Reader::new(&bytes);
-                assert_eq!(Merged::read(&mut r).as_ref(), Ok(state));
-                assert!(r.is_empty());
-                for _ in 0..20 {
-                    let mut noise = bytes.clone();
-                    let at = rng.index(noise.len());
-                    noise[at] ^= 1 << rng.below(8);
-                    let _ = Merged::read(&mut Reader::new(&noise)); // it may only not panic
-                }
-            }
-        }
-    }
-
-    /// PAPERS 10: two clients, fifty read-write cycles each on one key, interleaved so that each
-    /// writes what it read before the other's last write: version vectors per server keep all
-    /// hundred, dotted ones the two that are concurrent.
-    #[test]
-    fn two_interleaved_clients_leave_two_siblings() {
-        let mut register = Merged::new(Kind::Register);
-        let mut read = [Context::default(), Context::default()];
-        for round in 0..100u8 {
-            let client = usize::from(round % 2);
-            let before = Some(read[client].clone());
-            let operation = Operation::Assign { value: vec![round], read: before };
-            register.apply(next(&register, 7), operation).unwrap();
-            read[client] = register.context().clone();
-        }
-        assert_eq!(register.siblings().count(), 2);
-    }
-
     #[test]
     fn concurrent_operations_end_as_their_kinds_promise() {
         let at = |writer: u64, from: &Merged, operation: Operation| {
             let mut replica = from.clone();
-            replica.apply(next(from, writer), operation).unwrap();
+            replica.apply(next(from, writer), &operation).unwrap();
             replica
         };
         let set = at(1, &Merged::new(Kind::Set), Operation::Insert(b"x".to_vec()));
@@ -460,12 +296,12 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused_and_changes_nothing() {
         let mut counter = Merged::new(Kind::Counter);
-        counter.apply(next(&counter, 1), Operation::Add(i64::MAX)).unwrap();
+        counter.apply(next(&counter, 1), &Operation::Add(i64::MAX)).unwrap();
         let before = counter.clone();
         let event = next(&counter, 1);
-        assert_eq!(counter.apply(event, Operation::Add(1)), Err(Refused::Overflow));
+        assert_eq!(counter.apply(event, &Operation::Add(1)), Err(Refused::Overflow));
         assert_eq!(
-            counter.apply(event, Operation::Enable),
+            counter.apply(event, &Operation::Enable),
             Err(Refused::Kind { holds: Kind::Counter })
         );
         assert_eq!(counter, before);
@@ -475,6 +311,6 @@ mod tests {
             operation: Box::new(Operation::Enable),
         };
         let event = ShortDot { writer: 1, seq: 1 };
-        assert_eq!(Merged::new(Kind::Map).apply(event, nested), Err(Refused::Nested));
+        assert_eq!(Merged::new(Kind::Map).apply(event, &nested), Err(Refused::Nested));
     }
 }

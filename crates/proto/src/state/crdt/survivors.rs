@@ -6,6 +6,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::context::{Context, ShortDot};
+use crate::base::operation::Kind;
+
+/// Which events one side of a join has seen: those that it does not hold were removed there.
+pub(super) trait Seen {
+    fn saw(&self, event: ShortDot) -> bool;
+}
+
+impl Seen for Context {
+    fn saw(&self, event: ShortDot) -> bool {
+        self.covers(event)
+    }
+}
 
 /// What a value holds, by the events that put it there.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +29,48 @@ pub(super) enum Survivors {
 }
 
 impl Survivors {
+    pub(super) fn nothing(kind: Kind) -> Survivors {
+        match kind {
+            Kind::Set | Kind::Map => Survivors::Named(BTreeMap::new()),
+            _ => Survivors::no_events(),
+        }
+    }
+
+    pub(super) fn no_events() -> Survivors {
+        Survivors::Events(BTreeMap::new())
+    }
+
+    /// What is held under a name, or, without one, all of it.
+    pub(super) fn part(&self, name: Option<&[u8]>) -> Survivors {
+        match name {
+            None => self.clone(),
+            Some(name) => self.get(name).cloned().unwrap_or_else(Survivors::no_events),
+        }
+    }
+
+    /// This as what is held under a name, or, without one, as all of it.
+    pub(super) fn within(self, name: Option<Arc<[u8]>>) -> Survivors {
+        match name {
+            None => self,
+            Some(_) if self.is_empty() => Survivors::Named(BTreeMap::new()),
+            Some(name) => Survivors::Named(BTreeMap::from([(name, self)])),
+        }
+    }
+
+    /// What one event holds.
+    pub(super) fn only(self, event: ShortDot) -> Survivors {
+        match self {
+            Survivors::Events(mut events) => {
+                events.retain(|&held, _| held == event);
+                Survivors::Events(events)
+            }
+            Survivors::Named(named) => {
+                let only = named.into_iter().map(|(name, inner)| (name, inner.only(event)));
+                Survivors::Named(only.filter(|(_, inner)| !inner.is_empty()).collect())
+            }
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Survivors::Events(events) => events.is_empty(),
@@ -55,13 +109,14 @@ impl Survivors {
         }
     }
 
-    /// Joins `other`, which has seen `theirs`, into this, which has seen `ours`. Shapes that do not
-    /// fit (no honest writer's doing) are settled by the order of shapes, the same on both sides.
-    pub(super) fn join(&mut self, ours: &Context, other: &Survivors, theirs: &Context) {
+    /// Joins `other`, whose side has seen `theirs`, into this, whose side has seen `ours`. Shapes
+    /// that do not fit (no honest writer's doing) are settled by the order of shapes, the same on
+    /// both sides.
+    pub(super) fn join(&mut self, ours: &dyn Seen, other: &Survivors, theirs: &dyn Seen) {
         match (&mut *self, other) {
             (Survivors::Events(mine), Survivors::Events(other)) => {
-                mine.retain(|event, _| other.contains_key(event) || !theirs.covers(*event));
-                for (event, bytes) in other.iter().filter(|(event, _)| !ours.covers(**event)) {
+                mine.retain(|event, _| other.contains_key(event) || !theirs.saw(*event));
+                for (event, bytes) in other.iter().filter(|(event, _)| !ours.saw(**event)) {
                     mine.insert(*event, Arc::clone(bytes));
                 }
             }
@@ -85,10 +140,10 @@ impl Survivors {
         }
     }
 
-    /// Drops every event that is covered.
-    pub(super) fn forget(&mut self, seen: &Context) {
+    /// Drops every event that was seen.
+    pub(super) fn forget(&mut self, seen: &dyn Seen) {
         match self {
-            Survivors::Events(events) => events.retain(|event, _| !seen.covers(*event)),
+            Survivors::Events(events) => events.retain(|event, _| !seen.saw(*event)),
             Survivors::Named(named) => named.retain(|_, inner| {
                 inner.forget(seen);
                 !inner.is_empty()
@@ -106,10 +161,10 @@ impl Survivors {
 
 fn join_named(
     mine: &mut BTreeMap<Arc<[u8]>, Survivors>,
-    ours: &Context,
+    ours: &dyn Seen,
     name: &Arc<[u8]>,
     other: &Survivors,
-    theirs: &Context,
+    theirs: &dyn Seen,
 ) {
     if let Some(inner) = mine.get_mut(name) {
         inner.join(ours, other, theirs);
