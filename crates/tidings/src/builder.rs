@@ -2,11 +2,13 @@
 //! directory is opened, and only then does the core run; a node with a directory has started when
 //! the numbers of its new life are durable.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tidings_proto::base::policy::{Policy, is_reserved};
+use tidings_proto::base::operation::Kind;
+use tidings_proto::base::policy::{Policy, Values, is_reserved};
 use tidings_proto::limits::{KEYSPACE_BYTES_MAX, NAME_BYTES_MAX};
 use tidings_proto::{Config, Identity, NodeId};
 use tokio::net::TcpListener;
@@ -16,6 +18,8 @@ use crate::cluster::{Node, Shared};
 use crate::disk::{Disk, Recovered};
 use crate::driver::{Driver, Parts};
 use crate::errors::StartError;
+use crate::laws;
+use crate::merge::{Hook, Hooks};
 use crate::net::udp::Datagrams;
 use crate::net::{self, Losses};
 use crate::seeds;
@@ -23,7 +27,7 @@ use crate::timer::Timer;
 use crate::watch::{Audience, Indexes, Registry};
 
 /// What a node will be. Made by [`Node::builder`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "a builder does nothing until it is started"]
 pub struct Builder {
     name: String,
@@ -36,6 +40,7 @@ pub struct Builder {
     cluster: Option<String>,
     watch_buffer: usize,
     keyspaces: Vec<(String, Policy)>,
+    merges: BTreeMap<String, (Hook, Vec<Vec<u8>>)>,
 }
 
 impl Builder {
@@ -51,6 +56,7 @@ impl Builder {
             cluster: None,
             watch_buffer: WATCH_BUFFER,
             keyspaces: Vec::new(),
+            merges: BTreeMap::new(),
         }
     }
 
@@ -113,11 +119,30 @@ impl Builder {
         self
     }
 
+    /// Merges concurrent writes to the keys of a keyspace by the program's own rule, where this node
+    /// reads and writes them. The keyspace is declared to hold registers. The start fails if the rule
+    /// breaks a law of [`laws`](crate::laws) over the samples and what it makes of them.
+    pub fn merge<S: AsRef<[u8]>>(
+        mut self,
+        keyspace: impl Into<String>,
+        rule: impl Fn(&[u8], &[u8]) -> Vec<u8> + Send + Sync + 'static,
+        samples: &[S],
+    ) -> Builder {
+        let samples = samples.iter().map(|sample| sample.as_ref().to_vec()).collect();
+        let keyspace = keyspace.into();
+        let registers = Policy { values: Values::Merging(Kind::Register), ..Policy::default() };
+        self.keyspaces.push((keyspace.clone(), registers));
+        self.merges.insert(keyspace, (Arc::new(rule), samples));
+        self
+    }
+
     /// Starts the node on the current tokio runtime, which needs time and I/O enabled.
     pub async fn start(self) -> Result<Node, StartError> {
         let Builder { name, tags, watch_buffer, .. } = &self;
         let (name, tags, watch_buffer) = (name.clone(), tags.clone(), *watch_buffer);
         let (config, bind, advertise) = self.checked()?;
+        let merges = self.merges.iter().map(|(name, (rule, _))| (name.clone(), rule.clone()));
+        let hooks = Hooks::new(merges.collect());
         let bound = bind_sockets(bind)?;
         let (disk, recovered) = open_disk(self.data_dir.clone()).await?;
         let (ready, starting) = oneshot::channel();
@@ -177,6 +202,7 @@ impl Builder {
             ended,
             losses,
             leaving: watch::Sender::new(false),
+            hooks,
         });
         if let (Ok(Err(reason)), Some(path)) = (starting.await, self.data_dir) {
             node.stop().await;
@@ -204,6 +230,10 @@ impl Builder {
         let advertise = self.advertise.as_deref().map(Advertised::parse).transpose()?;
         self.seeds.iter().try_for_each(|seed| seeds::check(seed))?;
         self.keyspaces.iter().try_for_each(|(name, _)| check_keyspace(name))?;
+        for (keyspace, (rule, samples)) in &self.merges {
+            laws::check(|a, b| rule(a, b), samples)
+                .map_err(|broken| StartError::Merge { keyspace: keyspace.clone(), broken })?;
+        }
         Ok((config, bind, advertise))
     }
 }

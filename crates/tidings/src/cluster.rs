@@ -21,6 +21,7 @@ use crate::builder::Builder;
 use crate::driver::{Ended, Order};
 use crate::errors::{Error, Stopped};
 use crate::flags::Flags;
+use crate::merge::Hooks;
 use crate::net::Losses;
 use crate::receipt::Waiting;
 use crate::watch::{Indexes, Registry, Watch};
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) losses: Arc<Losses>,
     /// Leases listen to it: true when the node says goodbye.
     pub(crate) leaving: watch::Sender<bool>,
+    pub(crate) hooks: Hooks,
 }
 
 /// Packets that the sockets lost at this end, since the start.
@@ -205,6 +207,20 @@ impl Node {
         }
     }
 
+    /// How often a program's own merge failed: it panicked, or gave more than a value may hold. Each is
+    /// told as [`Alarm::MergeHook`](crate::Alarm::MergeHook).
+    pub fn merges_failed(&self) -> u64 {
+        self.shared.hooks.failed()
+    }
+
+    pub(crate) fn hooks(&self) -> &Hooks {
+        &self.shared.hooks
+    }
+
+    pub(crate) async fn order(&self, order: Order) -> Result<(), Stopped> {
+        self.shared.orders.send(order).await.map_err(|_| Stopped)
+    }
+
     /// Ends the node without leaving the cluster. When this returns, its sockets are closed and
     /// its data directory is free.
     pub async fn stop(&self) {
@@ -309,6 +325,13 @@ impl IntoFuture for Set {
 
     /// Done when the write is safe on this node: on disk if it has a directory.
     fn into_future(self) -> Self::IntoFuture {
+        if self.lifetime.is_none() && self.space.hook().is_some() {
+            let Set { space, key, value, .. } = self;
+            return Box::pin(async move {
+                let hook = space.hook().expect("checked above").clone();
+                space.set_merged(&hook, &key, value).await
+            });
+        }
         let writes = vec![(self.key, Some(self.value))];
         let keyspace = self.space.name.clone();
         let command = match self.lifetime {
@@ -335,6 +358,9 @@ impl Keyspace {
     }
 
     pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<Token, Error> {
+        if self.hook().is_some() {
+            return self.update(key, Kind::Register, Operation::Clear).await;
+        }
         self.write(vec![(key.as_ref().to_vec(), None)]).await
     }
 
@@ -376,7 +402,7 @@ impl Keyspace {
         }
     }
 
-    async fn written(&self, command: Command) -> Result<Token, Error> {
+    pub(crate) async fn written(&self, command: Command) -> Result<Token, Error> {
         match self.command_patiently(command).await? {
             Reply::Written { dots, stamp } => Ok(Token::new(dots, stamp, &self.node)),
             other => unreachable!("a write is answered by its dots, not {other:?}"),
@@ -391,7 +417,11 @@ impl Keyspace {
     /// The value as this node knows it now; `None` where there is none or it was deleted. A
     /// keyspace that nobody has declared or written to is an error.
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
-        let entry = self.entry(key).await?;
+        let entry = self.entry(&key).await?;
+        if let Some(hook) = self.hook() {
+            let merged = entry.and_then(|e| e.merged);
+            return self.resolved(hook, key.as_ref(), merged.as_deref()).await;
+        }
         Ok(entry.and_then(|e| e.value).map(|value| value.to_vec()))
     }
 

@@ -35,8 +35,13 @@ use crate::watch::{Audience, Indexes};
 
 /// What handles ask of the loop.
 pub(crate) enum Order {
-    Command { command: Command, reply: oneshot::Sender<Result<Reply, CommandError>> },
+    Command {
+        command: Command,
+        reply: oneshot::Sender<Result<Reply, CommandError>>,
+    },
     Query(Box<dyn for<'a> FnOnce(&View<'a>, &Stats) + Send>),
+    /// Tells readers what went wrong outside the core.
+    Report(Alarm),
     Stop,
 }
 
@@ -383,6 +388,10 @@ impl Driver {
                 }
                 Some(Order::Command { command, reply }) => self.submit(command, Some(reply)),
                 Some(Order::Query(question)) => self.answer(question),
+                Some(Order::Report(alarm)) => {
+                    let now = self.clock.now();
+                    self.publish(Event::Alarm(alarm), now);
+                }
                 Some(Order::Stop) | None => {
                     self.end(None);
                     break;

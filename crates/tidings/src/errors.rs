@@ -23,6 +23,9 @@ pub enum StartError {
     /// The data directory cannot be used. It is left as it was.
     #[error("data directory {}: {reason}", path.display())]
     DataDir { path: PathBuf, reason: DataDirFault },
+    /// A program's own merge of this keyspace breaks a law.
+    #[error("merge of keyspace {keyspace:?}: {broken}")]
+    Merge { keyspace: String, broken: crate::laws::Broken },
     /// The core refused name, address and tags together.
     #[error("{0}")]
     Refused(CommandError),
@@ -36,6 +39,7 @@ impl StartError {
     /// environment is at fault (exit code 1).
     pub fn misuse(&self) -> bool {
         match self {
+            StartError::Merge { .. } => true,
             StartError::Config(_) | StartError::Address { .. } | StartError::Refused(_) => true,
             StartError::Bind { .. } | StartError::DataDir { .. } | StartError::System { .. } => {
                 false
@@ -84,6 +88,9 @@ pub enum Error {
     /// The node understood and refused; the reason says what was expected.
     #[error("{0}")]
     Refused(#[from] CommandError),
+    /// The program's own merge failed; nothing was stored.
+    #[error("{keyspace}/{}: {reason}", key.escape_ascii())]
+    Merge { keyspace: String, key: Vec<u8>, reason: String },
     /// The node has ended.
     #[error("the node has stopped")]
     Stopped,

@@ -31,6 +31,8 @@
 //! | `net` | how packets and streams move |
 //! | `disk` | how state survives |
 //! | `watch` | how changes reach readers: [`Watch`] |
+//! | [`laws`] | whether a program's own merge may be used |
+//! | `merge` | how a program's own values merge |
 //! | `errors` | what callers are told |
 //!
 //! The protocol itself is in [`tidings_proto`], without I/O; this crate runs it on tokio.
@@ -42,7 +44,9 @@ mod disk;
 mod driver;
 mod errors;
 mod flags;
+pub mod laws;
 mod lease;
+mod merge;
 mod net;
 mod receipt;
 mod seeds;

@@ -173,3 +173,43 @@ async fn still_working(a: &Node, b: &Node) {
 fn is_key(what: &What) -> bool {
     matches!(what, What::Event(Event::Key { .. }))
 }
+
+/// Row D7: concurrent writes merge by the program's own rule; one that breaks a law is refused at the
+/// start, one that panics fails the write alone and is named.
+#[tokio::test]
+async fn a_programs_own_merge_is_checked_isolated_and_used() {
+    let union = |a: &[u8], b: &[u8]| {
+        assert!(!a.contains(&b'!') && !b.contains(&b'!'), "no room for !");
+        let all: std::collections::BTreeSet<u8> = a.iter().chain(b).copied().collect();
+        all.into_iter().collect::<Vec<u8>>()
+    };
+    let samples = [&b"ab"[..], b"bc", b""];
+    let wrong = tidings::Node::builder("w").merge("carts", |a, _| a.to_vec(), &samples);
+    let refused = wrong.start().await.unwrap_err().to_string();
+    assert!(refused.contains("\"carts\"") && refused.contains("not commutative"), "{refused}");
+    let node = tidings::Node::builder("m").merge("carts", union, &samples).start().await.unwrap();
+    let mut watch = node.watch();
+    let carts = node.keyspace("carts");
+    carts.set("ada", "cb").await.unwrap();
+    carts.set("ada", "ax").await.unwrap();
+    // Another writer, who had read nothing: a sibling.
+    let value = b"q".to_vec();
+    let read = Some(tidings::Context::default());
+    let assign = tidings::Operation::Assign { value, read };
+    carts.update("ada", tidings::Kind::Register, assign).await.unwrap();
+    assert_eq!(carts.get("ada").await.unwrap().as_deref(), Some(&b"abcqx"[..]));
+    let failed = carts.set("ada", "!").await.unwrap_err().to_string();
+    assert!(failed.contains("carts/ada") && failed.contains("no room for !"), "{failed}");
+    assert_eq!(node.merges_failed(), 1);
+    assert_eq!(carts.get("ada").await.unwrap().as_deref(), Some(&b"abcqx"[..]));
+    let told = async {
+        loop {
+            let change = watch.next().await.expect("the node runs");
+            if matches!(change.what, What::Event(Event::Alarm(tidings::Alarm::MergeHook { .. }))) {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(5), told).await.expect("it is told");
+    node.stop().await;
+}
