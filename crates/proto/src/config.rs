@@ -153,6 +153,45 @@ impl FromStr for Damping {
     }
 }
 
+/// Which side of a split goes on owning what must have one owner. Membership does not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SplitPolicy {
+    /// Every side.
+    None,
+    /// The side with more than half of the members; of two halves the one with the lowest id.
+    KeepMajority,
+    /// A side of at least `split_quorum` members.
+    StaticQuorum,
+    /// The side of the oldest member, unless it is alone.
+    KeepOldest,
+    /// The side of the one member whose tag `split-lease` is `held`: set while it holds a lease of an
+    /// authority outside.
+    Lease,
+}
+
+const SPLIT_POLICIES: [(&str, SplitPolicy); 5] = [
+    ("none", SplitPolicy::None),
+    ("keep-majority", SplitPolicy::KeepMajority),
+    ("static-quorum", SplitPolicy::StaticQuorum),
+    ("keep-oldest", SplitPolicy::KeepOldest),
+    ("lease", SplitPolicy::Lease),
+];
+
+impl fmt::Display for SplitPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = SPLIT_POLICIES.iter().find(|(_, policy)| policy == self);
+        f.write_str(named.expect("every policy has a name").0)
+    }
+}
+
+impl FromStr for SplitPolicy {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<SplitPolicy, ()> {
+        SPLIT_POLICIES.iter().find(|(name, _)| *name == text).map(|(_, policy)| *policy).ok_or(())
+    }
+}
+
 /// Settings of one node. Start from [`Config::lan`], [`Config::wan`] or [`Config::local`] and
 /// change what you must; [`Config::check`] names what does not fit.
 #[derive(Clone, Debug, PartialEq)]
@@ -244,6 +283,13 @@ pub struct Config {
     /// Contacts to each failed member per period, by the cluster as a whole, so that a healed
     /// partition is found at once and a dead address is not flooded.
     pub recontacts: usize,
+    /// Members that are lost less than this apart are told as one cut, once none is doubted.
+    pub cut_quiet: Duration,
+    /// Which side of a split goes on owning. All nodes of a cluster must agree.
+    pub split_policy: SplitPolicy,
+    /// [`SplitPolicy::StaticQuorum`]: members of a side that goes on. More than half of all that there
+    /// will ever be: with twice as many members nobody goes on.
+    pub split_quorum: usize,
     /// Forget failed and left members after this long.
     pub forget_after: Duration,
 
@@ -289,6 +335,7 @@ impl Config {
             pull_interval: Duration::from_millis(500),
             forget_after: Duration::from_secs(3600),
             forget_every: Duration::ZERO,
+            cut_quiet: Duration::from_millis(1500),
             ..Config::lan()
         }
     }
@@ -332,6 +379,9 @@ impl Config {
             aggregate_interval: Duration::from_millis(200),
             seed_every: 10,
             recontacts: 3,
+            cut_quiet: Duration::from_secs(3),
+            split_policy: SplitPolicy::None,
+            split_quorum: 3,
             forget_after: Duration::from_secs(72 * 3600),
             forget_every: Duration::ZERO,
             anti_entropy: true,
@@ -360,6 +410,7 @@ impl Config {
             pull_interval: Duration::from_secs(5),
             fanout: 4,
             eager_fanout: 8,
+            cut_quiet: Duration::from_secs(15),
             ..Config::lan()
         }
     }
@@ -413,6 +464,8 @@ impl Config {
         within("aggregate_interval", self.aggregate_interval, ms(10), secs(60))?;
         count("seed_every", self.seed_every as usize, 1, 10_000)?;
         count("recontacts", self.recontacts, 0, 64)?;
+        within("cut_quiet", self.cut_quiet, ms(0), secs(600))?;
+        count("split_quorum", self.split_quorum, 1, 100_000)?;
         within("forget_after", self.forget_after, ms(100), secs(10 * 365 * 86_400))?;
         within("forget_every", self.forget_every, ms(0), secs(86_400))?;
         count("sessions_max", self.sessions_max, 1, 64)?;

@@ -354,6 +354,10 @@ pub enum Event {
         change: MemberChange,
         member: Arc<Member>,
     },
+    /// Members that failed or left together, once no more do: a rack that dies is one.
+    Cut(Arc<Cut>),
+    /// Whether this side of a split may own what must have one owner changed.
+    Owning(Owning),
     User(Arc<UserEvent>),
     Key {
         keyspace: Arc<str>,
@@ -373,6 +377,36 @@ pub enum Event {
     /// Last-writer-wins gave up a write that the writer of the other had not seen.
     Conflict(Arc<Conflict>),
     Alarm(Alarm),
+}
+
+/// Whether this node's side may own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owning {
+    /// All are here, or this is the side that goes on: it may take over what the lost owned.
+    Yes,
+    /// Members were lost a moment ago: keep what you own, take over nothing.
+    Undecided,
+    /// The other side goes on, or nobody does: give up what you own.
+    No,
+}
+
+impl Owning {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Owning::Yes => "yes",
+            Owning::Undecided => "undecided",
+            Owning::No => "no",
+        }
+    }
+}
+
+/// Losses told as one, each of them told by an [`Event::Member`] before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cut {
+    /// By id, as they were last.
+    pub gone: Vec<Arc<Member>>,
+    /// Live members now, this node included.
+    pub alive: usize,
 }
 
 /// A write that was given up for a concurrent one. It is told where the two first met.
@@ -597,7 +631,7 @@ counters! {
     heartbeats_sent, heartbeat_jumps, doubts,
     /// Suspicion and verdicts.
     accusations_sent, suspicions, refutations_own, refutations_seen, rebuttals_unproven, verdicts, verdicts_unconfirmed,
-    verdicts_reopened, pauses,
+    verdicts_reopened, pauses, cuts,
     /// Membership.
     joins, leaves, members_reaped, name_conflicts, recontacts, seed_contacts,
     /// Dissemination: rumour frames sent by class, and received ones that were already known.

@@ -168,6 +168,7 @@ impl Observed {
                     self.reach(&Topic::key(keyspace, key), host, at);
                 }
             }
+            Event::Cut(_) | Event::Owning(_) => {}
             // Its key was counted.
             Event::Flag { .. } => {}
             Event::Conflict(lost) => {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tidings_proto::Config;
-use tidings_proto::config::{Damping, Detector, PeerChoice, Reconciliation};
+use tidings_proto::config::{Damping, Detector, PeerChoice, Reconciliation, SplitPolicy};
 
 use crate::duration;
 
@@ -48,7 +48,7 @@ pub const SETTINGS: &[Setting] = settings! {
     fanout: usize, eager_fanout: usize, batch: Duration, transmit_factor: f64,
     damping: Damping, damping_threshold: u32, pull_interval: Duration,
     datagram_bytes: usize, changes_bytes: usize, burst_packets: usize, rumours_max: usize, aggregate_interval: Duration, seed_every: u32,
-    recontacts: usize, forget_after: Duration, anti_entropy: bool, rumours: bool,
+    recontacts: usize, cut_quiet: Duration, split_policy: SplitPolicy, split_quorum: usize, forget_after: Duration, anti_entropy: bool, rumours: bool,
     sessions_max: usize, reconciliation: Reconciliation, scrub_cycle: Duration, event_window: Duration, events_per_origin: usize,
     clock_bound: Duration, forget_every: Duration, peer_choice: PeerChoice,
 };
@@ -94,7 +94,8 @@ macro_rules! parsed {
 parsed! {
     usize: "a whole number", u32: "a whole number", f64: "a number", bool: "true or false",
     Detector: "swim, heartbeat, phi, phi-normal, phi-akka or phi-exponential",
-    Reconciliation: "auto, sketch, merkle or digest", Damping: "sends, counter, coin or age", PeerChoice: "uniform or shuffled"
+    Reconciliation: "auto, sketch, merkle or digest", Damping: "sends, counter, coin or age", PeerChoice: "uniform or shuffled",
+    SplitPolicy: "none, keep-majority, static-quorum, keep-oldest or lease"
 }
 
 #[cfg(test)]

@@ -126,6 +126,11 @@ impl Trace {
                 self.hasher.write(&member.id.0);
                 self.hasher.write_u8(member.status as u8);
             }
+            Event::Cut(cut) => {
+                self.number(22, cut.alive as u64);
+                cut.gone.iter().for_each(|member| self.hasher.write(&member.id.0));
+            }
+            Event::Owning(owning) => self.number(23, *owning as u64),
             Event::User(event) => {
                 self.number(17, event.seq);
                 self.hasher.write(&event.origin.0);
@@ -189,6 +194,11 @@ pub fn describe_event(event: &Event) -> String {
             let (what, name, inc) = (change.as_str(), &member.name, member.incarnation);
             write!(line, "{what} {name} inc={inc}{unconfirmed}")
         }
+        Event::Cut(cut) => {
+            let names: Vec<&str> = cut.gone.iter().map(|member| member.name.as_str()).collect();
+            write!(line, "cut {} leaves {}", names.join(" "), cut.alive)
+        }
+        Event::Owning(owning) => write!(line, "owning {}", owning.as_str()),
         Event::User(e) => {
             write!(line, "event {} #{} from {}: {}", e.name, e.seq, e.from, show(&e.payload))
         }

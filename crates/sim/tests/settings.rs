@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tidings_proto::Config;
 use tidings_proto::base::policy::{Mode, Policy};
-use tidings_proto::config::{Damping, Detector, PeerChoice, PhiForm, Reconciliation};
-use tidings_proto::io::{Command, Contribution};
+use tidings_proto::config::{Damping, Detector, PeerChoice, PhiForm, Reconciliation, SplitPolicy};
+use tidings_proto::io::{Command, Contribution, Owning};
 use tidings_sim::reconcile::{Difference, Lacks, Replicas};
 use tidings_sim::setup::{joined, spread};
 use tidings_sim::{Conditions, Latency, Topic, World, WorldConfig};
@@ -265,6 +265,24 @@ const ROWS: &[Row] = &[
         low: |c| c.recontacts = 0,
         high: |_| {},
         measure: |c| silence(c, |w, h| w.node(h).stats().recontacts),
+    },
+    Row {
+        setting: "cut_quiet",
+        low: |c| c.cut_quiet = secs(10),
+        high: |c| c.cut_quiet = ms(100),
+        measure: cuts_of_two_losses,
+    },
+    Row {
+        setting: "split_policy",
+        low: |c| c.split_policy = SplitPolicy::KeepMajority,
+        high: |_| {},
+        measure: owners_of_a_split,
+    },
+    Row {
+        setting: "split_quorum",
+        low: |c| (c.split_policy, c.split_quorum) = (SplitPolicy::StaticQuorum, 6),
+        high: |c| (c.split_policy, c.split_quorum) = (SplitPolicy::StaticQuorum, 4),
+        measure: owners_of_a_split,
     },
     Row {
         setting: "forget_after",
@@ -560,6 +578,24 @@ fn writes_refused_of_a_hundred(config: &Config) -> f64 {
         world.set(1, format!("k{i}"), "v");
     }
     world.node(1).stats().overloaded as f64
+}
+
+fn cuts_of_two_losses(config: &Config) -> f64 {
+    let mut world = converged(6, config);
+    world.crash(4);
+    world.run_for(secs(8));
+    world.crash(5);
+    world.run_for(secs(20));
+    world.node(1).stats().cuts as f64
+}
+
+/// Of six nodes, two of which are cut off.
+fn owners_of_a_split(config: &Config) -> f64 {
+    let mut world = converged(6, config);
+    world.run_for(secs(30));
+    world.split_off([4, 5]);
+    world.run_for(secs(60));
+    (0..6).filter(|&h| world.view(h).owning() == Owning::Yes).count() as f64
 }
 
 fn seed_contacts(config: &Config) -> f64 {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tidings_proto::base::clocks::{Dot, Hlc, Run};
 use tidings_proto::base::operation::{Kind, Operation};
 use tidings_proto::base::policy::Policy;
-use tidings_proto::io::{Command, CommandError, Conflict, Member, Receipt, Reply, Stats};
+use tidings_proto::io::{Command, CommandError, Conflict, Member, Owning, Receipt, Reply, Stats};
 use tidings_proto::node::EntryView;
 use tidings_proto::state::crdt::Merged;
 use tidings_proto::{NodeId, View};
@@ -130,6 +130,17 @@ impl Node {
         unset: Vec<String>,
     ) -> Result<(), Error> {
         self.command(Command::SetTags { set, unset }).await.map(|_| ())
+    }
+
+    /// Whether this side of a split, if there is one, may own what must have one owner: by the
+    /// setting `split_policy`. Each change is told to [`Node::watch`].
+    pub async fn owning(&self) -> Result<Owning, Stopped> {
+        self.query(|view, _| view.owning()).await
+    }
+
+    /// Whether this node may own, and take over what lost members owned.
+    pub async fn may_own(&self) -> Result<bool, Stopped> {
+        Ok(self.owning().await? == Owning::Yes)
     }
 
     /// Sends an event to all members, exactly once each; returns its number.

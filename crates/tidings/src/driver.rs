@@ -500,6 +500,7 @@ impl Driver {
                 }
             }
             Event::User(_) => self.events_seen += 1,
+            Event::Cut(_) | Event::Owning(_) => {}
             Event::Key { .. } | Event::Flag { .. } | Event::Conflict(_) => {}
             Event::Alarm(alarm) => {
                 tracing::warn!("alarm: {alarm:?}");

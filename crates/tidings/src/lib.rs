@@ -72,10 +72,10 @@ pub use tidings_proto::base::flag::{FlagChange, FlagRefused, Share, ValueType};
 pub use tidings_proto::base::operation::{Kind, Operation};
 pub use tidings_proto::base::policy::{Consistency, Policy, PolicyError, Values};
 pub use tidings_proto::base::session::{NotASession, Session};
-pub use tidings_proto::config::ConfigError;
+pub use tidings_proto::config::{ConfigError, SplitPolicy};
 pub use tidings_proto::io::{
-    Alarm, Certificate, CommandError, Conflict, Event, Holder, JoinFailure, Lack, Member,
-    MemberChange, Missing, Path, Receipt, Receipted, Stats, Status, UserEvent,
+    Alarm, Certificate, CommandError, Conflict, Cut, Event, Holder, JoinFailure, Lack, Member,
+    MemberChange, Missing, Owning, Path, Receipt, Receipted, Stats, Status, UserEvent,
 };
 pub use tidings_proto::node::{Contact, EntryView, Evidence, FlagView, Level};
 pub use tidings_proto::state::crdt::Merged;

@@ -69,6 +69,7 @@ fn screen(status: &Value) -> String {
         ("same state", same_state(status)),
         ("quiet", quiet(status)),
         ("spread", format!("news reach all in about {:.0} ms", millis("/spread_ms"))),
+        ("owning", format!("{} (this side of a split)", text("/owning"))),
         ("local health", format!("{} (0 is well)", text("/local_health"))),
         (
             "datagrams/s",

@@ -194,6 +194,7 @@ pub(super) async fn status(State(app): State<Arc<App>>, query: Query) -> Result<
                 "spread_ms": millis(view.spread_time()),
                 "timers": timers(view.config()),
                 "rtt": round_trips(view.round_trips().collect()),
+                "owning": view.owning().as_str(),
                 "local_health": view.local_health(),
                 "rumours_waiting": view.rumours_waiting(),
                 "seeds": seeds,

@@ -30,7 +30,7 @@ const WATCHERS_MAX: usize = 512;
 /// A comment keeps an idle stream alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-const TYPES: [&str; 6] = ["member", "event", "key", "flag", "conflict", "alarm"];
+const TYPES: [&str; 8] = ["member", "cut", "owning", "event", "key", "flag", "conflict", "alarm"];
 
 pub(super) async fn watch(State(app): State<Arc<App>>, query: Query) -> Result<Response, Fault> {
     let types = match query.text("types").filter(|text| !text.is_empty()) {
@@ -109,6 +109,13 @@ enum Record<'a> {
         #[serde(flatten)]
         member: MemberRecord<'a>,
     },
+    Cut {
+        gone: Vec<&'a str>,
+        alive: usize,
+    },
+    Owning {
+        owning: &'static str,
+    },
     Event {
         name: &'a str,
         payload: String,
@@ -170,6 +177,8 @@ fn line(change: &Change, types: &[&str]) -> Option<Bytes> {
 fn record<'a>(event: &'a Event, types: &[&str]) -> Option<Record<'a>> {
     let kind = match event {
         Event::Member { .. } => "member",
+        Event::Cut(_) => "cut",
+        Event::Owning(_) => "owning",
         Event::User(_) => "event",
         Event::Key { .. } => "key",
         Event::Flag { .. } => "flag",
@@ -183,6 +192,11 @@ fn record<'a>(event: &'a Event, types: &[&str]) -> Option<Record<'a>> {
         Event::Member { change, member } => {
             Record::Member { change: change.as_str(), member: member_record(member) }
         }
+        Event::Cut(cut) => Record::Cut {
+            gone: cut.gone.iter().map(|member| member.name.as_str()).collect(),
+            alive: cut.alive,
+        },
+        Event::Owning(owning) => Record::Owning { owning: owning.as_str() },
         Event::User(event) => Record::Event {
             name: &event.name,
             payload: BASE64_STANDARD.encode(&event.payload),

@@ -16,6 +16,7 @@ mod life;
 mod misuse;
 #[cfg(target_os = "linux")]
 mod network;
+mod overload;
 mod plan;
 mod receipts;
 mod review;

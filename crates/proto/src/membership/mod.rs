@@ -4,4 +4,5 @@ pub mod facts;
 pub mod known;
 pub mod names;
 pub mod record;
+pub mod split;
 pub mod table;

@@ -645,12 +645,14 @@ impl Node {
         }
     }
 
-    pub(super) fn member_event(&self, change: MemberChange, slot: Slot, out: &mut Outbox) {
+    pub(super) fn member_event(&mut self, change: MemberChange, slot: Slot, out: &mut Outbox) {
         let mut member = self.member(slot);
         if change == MemberChange::Failed {
             member.status = Status::Failed; // also where a new life ended it
         }
-        self.emit_event(Event::Member { change, member: Arc::new(member) }, out);
+        let member = Arc::new(member);
+        self.cuts.note(change, &member, self.config.split_policy, self.pulse.now);
+        self.emit_event(Event::Member { change, member }, out);
     }
 }
 

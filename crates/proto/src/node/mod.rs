@@ -9,6 +9,7 @@
 //! | `probing` | probes, helpers, witnesses, recontact |
 //! | `aggregates` | numbers over all members, exchanged in epochs |
 //! | `asking` | what a request of ours asks for |
+//! | `cuts` | losses told as one event, which side of a split may own |
 //! | `detector` | signs of life in, doubt and relief out, by the detector of choice |
 //! | `verdicts` | accusations, suspicion, refutation, conviction |
 //! | `flags` | settings of the whole cluster, their stages |
@@ -29,6 +30,7 @@
 mod aggregates;
 mod answering;
 mod asking;
+mod cuts;
 mod detector;
 mod flags;
 mod forgetting;
@@ -88,6 +90,7 @@ pub use view::{Contact, EntryView, Evidence, FlagView, Holding, Level, View};
 
 use aggregates::Aggregates;
 use asking::Asked;
+use cuts::Cuts;
 use detector::Pulse;
 use flags::Flags;
 use forgetting::Forgetting;
@@ -144,6 +147,7 @@ pub struct Node {
     health: LocalHealth,
     pulse: Pulse,
     suspicions: Suspicions,
+    cuts: Cuts,
     /// Why members are doubted or gone, for `why`; bounded, oldest first out.
     cases: BTreeMap<NodeId, CaseFile>,
     case_order: VecDeque<NodeId>,
@@ -251,6 +255,7 @@ impl Node {
             health: LocalHealth::new(config.local_health_max),
             pulse: Pulse::new(&config, identity.id, incarnation, &seed, now.mono),
             suspicions: Suspicions::new(),
+            cuts: Cuts::new(),
             cases: BTreeMap::new(),
             case_order: VecDeque::new(),
             queue: RumourQueue::default(),
@@ -286,13 +291,13 @@ impl Node {
             facts,
             store,
         };
-        node.recover_flags();
         node.remember(disk.members, recovered.members.as_deref(), now.mono);
         Ok(node)
     }
 
     /// Members from the disk are addresses to rejoin; those of a simulation are live at once.
     fn remember(&mut self, rejoin: Vec<Facts>, live: Option<&Known>, now: Time) {
+        self.recover_flags();
         self.read_modes(now);
         let addrs: Vec<SocketAddr> =
             rejoin.iter().filter(|f| f.id != self.id).map(|f| f.addr).collect();
@@ -460,6 +465,7 @@ impl Node {
         self.run_probes(now, out);
         self.run_pulse(now, out);
         self.run_suspicions(now, out);
+        self.run_cuts(now, out);
         self.run_joins(now, out);
         self.run_sessions(now, out);
         self.run_receipts(now, out);
@@ -498,6 +504,7 @@ impl Node {
                     .min(leaving)
                     .min(self.probes.next_deadline())
                     .min(self.suspicions.next_attention())
+                    .min(self.cuts.next_deadline())
                     .min(self.rounds.next_deadline())
                     .min(self.joins.next_deadline())
                     .min(self.pulling.next_deadline())

@@ -19,7 +19,7 @@ use crate::convergence::quiet::{LOSS_ASSUMED, Quiet, quiet};
 use crate::dissemination::events::RECENT_MAX;
 use crate::flow;
 use crate::flow::forecast::Rounds;
-use crate::io::{CommandError, Conflict, Member, UserEvent};
+use crate::io::{CommandError, Conflict, Member, Owning, UserEvent};
 use crate::limits;
 use crate::membership::facts::Facts;
 use crate::membership::record::Standing;
@@ -342,6 +342,11 @@ impl<'a> View<'a> {
     pub fn fingerprints(&self) -> (u128, u128) {
         let state = self.node.store.print().0.wrapping_add(self.node.events.print().0);
         (self.node.table.fingerprint().0, state)
+    }
+
+    /// Whether this side of a split, if there is one, may own what must have one owner.
+    pub fn owning(&self) -> Owning {
+        self.node.cuts.owning()
     }
 
     pub fn local_health(&self) -> u32 {

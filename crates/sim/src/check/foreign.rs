@@ -31,7 +31,9 @@ impl Births {
             Event::User(event) => ("event", event.origin),
             Event::Key { dot: Dot { origin, .. }, .. } => ("write", *origin),
             Event::Conflict(lost) => ("conflict", lost.discarded.0.origin),
-            Event::Flag { .. } | Event::Alarm(_) => return None,
+            Event::Cut(_) | Event::Owning(_) | Event::Flag { .. } | Event::Alarm(_) => {
+                return None;
+            }
         };
         match self.clusters.get(&id) {
             Some(its) if its == cluster => None,

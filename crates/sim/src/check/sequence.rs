@@ -63,6 +63,7 @@ impl Sequence {
                     format!("rule 7: event #{} of {} came twice or late", event.seq, event.from)
                 })
             }
+            Event::Cut(_) | Event::Owning(_) => None,
             Event::Conflict(_) | Event::Flag { .. } | Event::Alarm(_) => None,
         }
     }

@@ -27,7 +27,16 @@ pub(super) fn set(config: &mut Config, values: &BTreeMap<String, String>) -> Res
 
 /// Settings that came after the first seeds were recorded: each draws from a stream of its own, so that
 /// those seeds go on to mean what they meant. Every new setting belongs here.
-const LATER: &[&str] = &["damping", "damping_threshold", "pull_interval", "peer_choice"];
+const LATER: &[&str] = &[
+    "damping",
+    "damping_threshold",
+    "pull_interval",
+    "peer_choice",
+    "rumours_max",
+    "cut_quiet",
+    "split_policy",
+    "split_quorum",
+];
 
 pub(super) fn is_later(name: &str) -> bool {
     LATER.contains(&name)
@@ -74,6 +83,12 @@ pub(super) fn draw(name: &str, rng: &mut Rng, so_far: &Config) -> String {
         "rumours_max" => scaled(rng, 64, 100_000).to_string(),
         "aggregate_interval" => ms(scaled(rng, 20, 5000)),
         "seed_every" => whole(rng, 1, 20).to_string(),
+        "cut_quiet" => ms(whole(rng, 0, period * 5)),
+        "split_policy" => {
+            let names = ["keep-majority", "static-quorum", "keep-oldest", "lease"];
+            names[rng.index(names.len())].to_owned()
+        }
+        "split_quorum" => whole(rng, 1, 10).to_string(),
         "forget_after" => ms(scaled(rng, 20 * period, 2000 * period)),
         "reconciliation" => {
             let names = ["sketch", "merkle", "digest"];
