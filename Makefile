@@ -1,5 +1,5 @@
 # Two verbs for checks: `verify` never writes, `fix` does. CI runs `make test`, as you do.
-.PHONY: demo test verify fix bench bench-state reconcile predict soak results build
+.PHONY: demo test verify fix bench bench-core bench-state reconcile predict soak results build
 
 CARGO ?= cargo
 
@@ -28,6 +28,9 @@ bench-state:                ## replicated state beside chitchat and merkle-searc
 
 reconcile: build            ## what repair costs among 10^6 keys, by how much differs and by method
 	./target/release/tidings sim reconcile --page --keys 1000000 > docs/results/reconcile.md
+
+bench-core:                 ## the hot path beside foca, one JSON line a row
+	./bench/core/run --page docs/results/core.md
 
 predict: build              ## how long a key takes to reach 50 real agents, beside the plan's figures
 	./bench/predict.py > docs/results/prediction.md

@@ -1,8 +1,8 @@
 //! Decides how a thousand nodes join one seed at once: virtual time, every way takes one
 //! millisecond, nothing is lost, nodes are woken when they ask to be. The same for foca and for ours.
 
-use std::collections::{BTreeMap, BinaryHeap};
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -139,6 +139,22 @@ pub fn ours(n: usize, live_bytes: impl Fn() -> usize) -> Joined {
         }
     }
     let look = world.run(n);
+    if std::env::var_os("CAUSES").is_some() {
+        let sum = |of: fn(&tidings_proto::io::Stats) -> u64| -> u64 {
+            world.nodes.iter().map(|node| of(node.stats())).sum::<u64>() / (n * (n - 1)) as u64
+        };
+        eprintln!(
+            "B a pair to the end: join {} rumours {} probe {} digest {} sketch {} delta {}; records told {}, stale {}",
+            sum(|s| s.bytes_join),
+            sum(|s| s.bytes_rumours),
+            sum(|s| s.bytes_probe),
+            sum(|s| s.bytes_digest),
+            sum(|s| s.bytes_sketch),
+            sum(|s| s.bytes_delta),
+            sum(|s| s.rumours_member_sent),
+            sum(|s| s.rumours_stale)
+        );
+    }
     let before = live_bytes();
     drop(world.nodes);
     drop(store);
@@ -248,7 +264,10 @@ pub fn peers(n: usize, live_bytes: impl Fn() -> usize) -> Joined {
     let mut runtime = AccumulatingRuntime::new();
     let (mut bytes, mut spent) = (0u64, 0u64);
     let mut look = Look { next: LOOK_EVERY, complete: None, holes: 0, bytes: 0, cpu: 0 };
-    let mut drain = |i: usize, now: u64, runtime: &mut AccumulatingRuntime<peer::Id>, queue: &mut Queue<PeerHappening>| {
+    let drain = |i: usize,
+                 now: u64,
+                 runtime: &mut AccumulatingRuntime<peer::Id>,
+                 queue: &mut Queue<PeerHappening>| {
         let mut sent = 0;
         while let Some((to, data)) = runtime.to_send() {
             sent += data.len() as u64;
@@ -266,7 +285,8 @@ pub fn peers(n: usize, live_bytes: impl Fn() -> usize) -> Joined {
         bytes += drain(i, 0, &mut runtime, &mut queue);
     }
     while let Some((now, event)) = queue.next() {
-        let missing = || nodes.iter().map(|node| n - 1 - node.iter_members().count().min(n - 1)).sum();
+        let missing =
+            || nodes.iter().map(|node| n - 1 - node.iter_members().count().min(n - 1)).sum();
         look.look(now, bytes, spent, missing);
         let end = look.complete.map_or(GIVEN, |at| Duration::from_nanos(at) + GIVEN / 2);
         if now > end.as_nanos() as u64 {

@@ -5,6 +5,7 @@ mod heap;
 mod join;
 mod measure;
 mod ours;
+mod page;
 mod peer;
 mod rows;
 
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
         });
     }
     if let Some(file) = page
-        && let Err(error) = std::fs::write(&file, "")
+        && let Err(error) = std::fs::write(&file, page::page(&done))
     {
         eprintln!("{file}: {error}");
         return ExitCode::FAILURE;

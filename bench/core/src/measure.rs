@@ -26,6 +26,15 @@ pub enum What {
 impl What {
     pub const ALL: [What; 4] = [What::Known, What::Fresh, What::Fill, What::Ping];
 
+    pub fn about(self) -> &'static str {
+        match self {
+            What::Known => "known update",
+            What::Fresh => "fresh update, applied and queued",
+            What::Fill => "one packet of 1200 bytes from a backlog of all",
+            What::Ping => "ping without news, answered",
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             What::Known => "known",

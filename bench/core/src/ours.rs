@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::measure::{Measured, What};
 use tidings_proto::base::clocks::Hlc;
 use tidings_proto::base::hash::HashKey;
 use tidings_proto::base::rng::Rng;
@@ -17,7 +18,6 @@ use tidings_proto::membership::record::{
     Accusers, Precedence, Standing, put_record, record_checksum,
 };
 use tidings_proto::wire::packet;
-use crate::measure::{Measured, What};
 use tidings_proto::{Config, Identity, Node, NodeId, Now, Snapshot, Time};
 
 /// A packet holds at most so much.
@@ -87,11 +87,7 @@ impl Work {
         let mut ours = Ours::knowing(members);
         let packets = match what {
             What::Known => ours.records(1, members, &mut rng),
-            What::Fresh => Vec::new(),
-            What::Fill => {
-                ours.records(2, members, &mut rng).iter().for_each(|(from, bytes)| ours.datagram(*from, bytes));
-                Vec::new()
-            }
+            What::Fresh | What::Fill => Vec::new(),
             What::Ping => ours.pings(1000, &mut rng),
         };
         Work { ours, what, members, rng, incarnation: 1, packets }
@@ -100,10 +96,19 @@ impl Work {
 
 impl Measured for Work {
     fn prepare(&mut self) {
+        if self.what == What::Fill {
+            // The whole backlog anew.
+            self.incarnation += 1;
+            let news = self.ours.records(self.incarnation, self.members, &mut self.rng);
+            for (from, bytes) in &news {
+                self.ours.datagram(*from, bytes);
+            }
+        }
         if self.what == What::Fresh {
             // As many as stay in the cache, as received datagrams do: of random members.
             self.incarnation += 1;
-            self.packets = self.ours.records(self.incarnation, FRESH.min(self.members), &mut self.rng);
+            self.packets =
+                self.ours.records(self.incarnation, FRESH.min(self.members), &mut self.rng);
         }
     }
 
@@ -121,10 +126,13 @@ impl Measured for Work {
             }
             What::Fill => {
                 // Each is sent some hundred times before it is dropped: the backlog stays.
-                let rounds = (self.members / 2).clamp(20, 1000);
+                let rounds = (self.members / 4).clamp(20, 1000);
                 for _ in 0..rounds {
                     let bytes = self.ours.round();
-                    assert!((1100..=1300).contains(&bytes), "a packet of {bytes} bytes is not full");
+                    assert!(
+                        (1100..=1300).contains(&bytes),
+                        "a packet of {bytes} bytes is not full"
+                    );
                 }
                 rounds
             }

@@ -4,8 +4,8 @@
 use std::num::NonZero;
 
 use foca::{
-    AccumulatingRuntime, Codec as _, Config, Foca, Header, Identity, Member, Message, NoCustomBroadcast,
-    PostcardCodec, State,
+    AccumulatingRuntime, Codec as _, Config, Foca, Header, Identity, Member, Message,
+    NoCustomBroadcast, PostcardCodec, State,
 };
 use rand::SeedableRng as _;
 use rand::rngs::ChaCha8Rng;

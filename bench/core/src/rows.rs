@@ -1,5 +1,7 @@
 //! Decides the rows: what is compared with what, at which size, under which bar.
 
+use std::process::Command;
+
 use crate::measure::{Row, Sample, What, time};
 use crate::ours::Ours;
 use crate::{heap, ours, peer};
@@ -10,17 +12,19 @@ pub struct Scale {
     joining: usize,
 }
 
-pub const FULL: Scale =
-    Scale { repeats: 9, members: &[100, 1000, 10_000], joining: 1000 };
+pub const FULL: Scale = Scale { repeats: 9, members: &[100, 1000, 10_000], joining: 1000 };
 /// Shows that everything runs; its figures mean little.
 pub const QUICK: Scale = Scale { repeats: 3, members: &[100], joining: 50 };
 
 /// Parts that can be measured alone.
-pub const PARTS: [&str; 5] = ["known", "fresh", "fill", "ping", "join"];
+pub const PARTS: [&str; 6] = ["known", "fresh", "fill", "ping", "join", "instructions"];
 
 pub fn measure(part: &str, scale: &Scale, give: &mut dyn FnMut(Row)) {
     if part == "join" {
         return join(scale.joining, give);
+    }
+    if part == "instructions" {
+        return What::ALL.into_iter().filter_map(instructions).for_each(give);
     }
     let what = What::ALL.into_iter().find(|what| what.name() == part);
     let what = what.unwrap_or_else(|| unreachable!("{part:?} is no part"));
@@ -30,16 +34,13 @@ pub fn measure(part: &str, scale: &Scale, give: &mut dyn FnMut(Row)) {
 fn compared(what: What, n: usize, repeats: usize) -> Row {
     let ours = time(repeats, &mut ours::Work::new(what, n));
     let peer = time(repeats, &mut peer::Work::new(what, n));
-    let (name, most) = match what {
-        What::Known => (format!("known update, {n} members"), at_most(n, 20.0)),
-        What::Fresh => {
-            (format!("fresh update, applied and queued, {n} members"), at_most(n, 60.0))
-        }
-        What::Fill => {
-            (format!("one packet of 1200 bytes from a backlog of {n}"), Some(700.0))
-        }
-        What::Ping => (format!("ping without news, answered, {n} members"), Some(150.0)),
+    let most = match what {
+        What::Known => at_most(n, 20.0),
+        What::Fresh => at_most(n, 60.0),
+        What::Fill => Some(700.0),
+        What::Ping => Some(150.0),
     };
+    let name = format!("{}, {n} members", what.about());
     Row { name, unit: "ns", ours, peer: Some(peer), most }
 }
 
@@ -64,10 +65,22 @@ fn join(n: usize, give: &mut dyn FnMut(Row)) {
     row("virtual time until all know all", "s", complete(&ours), complete(&peer), Some(3.0));
     row("pairs unknown after 3 s", "pairs", ours.holes as f64, peer.holes as f64, Some(0.0));
     let sent = |joined: &crate::join::Joined, record: f64| joined.bytes as f64 / pairs / record;
-    row("encoded records on the wire for each pair", "records", sent(&ours, record), sent(&peer, 9.0), Some(3.0));
+    row(
+        "encoded records on the wire for each pair",
+        "records",
+        sent(&ours, record),
+        sent(&peer, 9.0),
+        Some(3.0),
+    );
     row("bytes on the wire for each pair", "B", sent(&ours, 1.0), sent(&peer, 1.0), None);
     row("CPU for each pair", "ns", ours.cpu as f64 / pairs, peer.cpu as f64 / pairs, None);
-    row("heap for each pair, afterwards", "B", ours.heap as f64 / pairs, peer.heap as f64 / pairs, Some(64.0));
+    row(
+        "heap for each pair, afterwards",
+        "B",
+        ours.heap as f64 / pairs,
+        peer.heap as f64 / pairs,
+        Some(64.0),
+    );
 }
 
 /// Nothing but ours, so that an instrument that counts instructions has nothing else to count:
@@ -80,4 +93,27 @@ pub fn spin(what: What, members: usize, runs: usize) -> usize {
             crate::measure::Measured::run(&mut work)
         })
         .sum()
+}
+
+/// Instructions of one unit among ten thousand members, where valgrind is there to count them.
+fn instructions(what: What) -> Option<Row> {
+    const MEMBERS: usize = 10_000;
+    let runs = |runs: usize| -> Option<(f64, f64)> {
+        let me = std::env::current_exe().ok()?;
+        let mut valgrind = Command::new("valgrind");
+        valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(me);
+        let counts = ["--spin", what.name(), &MEMBERS.to_string(), &runs.to_string()];
+        let done = valgrind.args(counts).output().ok()?;
+        let told = String::from_utf8_lossy(&done.stderr).into_owned();
+        let counted = told.lines().find_map(|line| line.split_once("Collected : "))?.1;
+        let units = String::from_utf8_lossy(&done.stdout).trim().parse().ok()?;
+        Some((counted.parse().ok()?, units))
+    };
+    let Some(((few, few_units), (many, many_units))) = runs(1).zip(runs(2)) else {
+        eprintln!("{}: no instructions counted: valgrind is not here", what.name());
+        return None;
+    };
+    let each = (many - few) / (many_units - few_units);
+    let name = format!("{}: instructions, {MEMBERS} members", what.about());
+    Some(Row { name, unit: "", ours: Sample::count(each), peer: None, most: None })
 }

@@ -74,6 +74,13 @@ fn anti_entropy_finishes_what_a_rumour_leaves() {
     assert!(missed.is_empty(), "{missed:#?}");
 }
 
+/// Row B6, and one copy a site: 20,000 runs with SOAK=1.
+#[test]
+fn an_announced_rumour_is_sent_once_to_each() {
+    let missed = missed("announced", &Work { quick: !soak(), ..Work::quiet(7) });
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
 #[test]
 fn a_median_counter_knows_when_to_stop() {
     let missed = missed("median-counter", &Work { quick: !soak(), ..Work::quiet(1) });

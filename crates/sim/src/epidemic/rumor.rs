@@ -66,6 +66,9 @@ pub struct Rumor {
     /// Where two infective sites meet they compare counters: one update passes, and only the site
     /// with the smaller counter counts the contact; both, if they are equal.
     pub minimize: bool,
+    /// The two tell each other first which updates they have; the update itself goes only to who asks
+    /// for it, and a site asks the first that has it.
+    pub announce: bool,
     /// Contacts that a site takes in a cycle; those beyond are refused and have no effect.
     pub connection_limit: Option<u32>,
     /// Other partners that a refused caller tries in the same cycle.
@@ -100,8 +103,10 @@ impl Rumor {
 pub struct Outcome {
     /// Share of sites that never get the update.
     pub residue: f64,
-    /// Updates sent, over the number of sites.
+    /// Updates sent, or announced, over the number of sites.
     pub traffic: f64,
+    /// Whole updates sent, over the number of sites: (n - 1)/n where all are reached and each asks once.
+    pub copies: f64,
     /// Mean cycle of the first receipt, over the sites that got it; the origin's is 0.
     pub t_ave: f64,
     /// Cycle of the last first receipt.
@@ -113,6 +118,7 @@ pub struct Outcome {
 pub struct Outcomes {
     pub residue: Summary,
     pub traffic: Summary,
+    pub copies: Summary,
     pub t_ave: Summary,
     pub t_last: Summary,
     /// Share of runs that reached every site.
@@ -131,6 +137,7 @@ pub fn sample(rumor: &Rumor, runs: usize, work: &Work<'_>) -> Option<Outcomes> {
     Some(Outcomes {
         residue: sum(|o| o.residue),
         traffic: sum(|o| o.traffic),
+        copies: sum(|o| o.copies),
         t_ave: sum(|o| o.t_ave),
         t_last: sum(|o| o.t_last),
         complete: complete as f64 / all.len() as f64,
@@ -176,6 +183,8 @@ struct Sites<'a> {
     /// First receipts of this cycle.
     fresh: Vec<u32>,
     sent: u64,
+    /// Sites that asked for the update that was announced to them.
+    asked: u64,
     reached: u64,
     since_sum: u64,
     since_last: u32,
@@ -197,6 +206,7 @@ impl Sites<'_> {
             hot: Vec::new(),
             fresh: Vec::new(),
             sent: 0,
+            asked: 0,
             reached: 0,
             since_sum: 0,
             since_last: 0,
@@ -268,6 +278,7 @@ impl Sites<'_> {
         if told.since >= cycle {
             self.at(from).useful = true;
             if told.since == NEVER {
+                self.asked += 1;
                 self.learn(to, cycle);
             }
         } else if !(self.rumor.minimize && told.infective && teller.counter > told.counter) {
@@ -320,6 +331,7 @@ impl Sites<'_> {
         Outcome {
             residue: 1.0 - self.reached as f64 / nodes,
             traffic: self.sent as f64 / nodes,
+            copies: if self.rumor.announce { self.asked } else { self.sent } as f64 / nodes,
             t_ave: self.since_sum as f64 / self.reached as f64,
             t_last: f64::from(self.since_last),
         }

@@ -118,6 +118,7 @@ const PUSH: Rumor = Rumor {
     k: 1,
     nodes: SITES,
     minimize: false,
+    announce: false,
     connection_limit: None,
     hunt: 0,
 };

@@ -143,6 +143,7 @@ fn after_a_rumour(work: &Work<'_>, table: &mut Table) {
         k: 2,
         nodes,
         minimize: true,
+        announce: false,
         connection_limit: None,
         hunt: 0,
     };

@@ -1,6 +1,7 @@
 //! Decides which published tables are reproduced, and what a row of such a table is: the paper's
 //! value beside ours, with a bar that it meets or misses.
 
+pub mod announced;
 pub mod demers;
 pub mod endgame;
 mod false_alarms;
@@ -39,6 +40,12 @@ pub const PAPERS: &[Paper] = &[
         about: "what anti-entropy leaves after each cycle, from 10 % missing",
         source: DEMERS,
         run: endgame::run,
+    },
+    Paper {
+        name: "announced",
+        about: "copies, residue and delay of rumours that are announced before they are sent",
+        source: DEMERS,
+        run: announced::run,
     },
     Paper {
         name: "rounds",

@@ -35,6 +35,9 @@ pub(crate) struct Flags {
     /// feedback, counter).
     #[arg(long)]
     minimize: bool,
+    /// Sites say first what they have; the update itself goes only to who asks for it.
+    #[arg(long)]
+    announce: bool,
     /// Contacts that a site takes in a cycle [default: any number].
     #[arg(long, value_name = "C", value_parser = clap::value_parser!(u32).range(1..))]
     connection_limit: Option<u32>,
@@ -54,8 +57,10 @@ fn mode(text: &str) -> Result<Mode, &'static str> {
 }
 
 pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
-    let Flags { mode, interest, stop, k, nodes, minimize, connection_limit, hunt, .. } = *flags;
-    let rumor = Rumor { mode, interest, stop, k, nodes, minimize, connection_limit, hunt };
+    let Flags { mode, interest, stop, k, nodes, minimize, announce, .. } = *flags;
+    let Flags { connection_limit, hunt, .. } = *flags;
+    let rumor =
+        Rumor { mode, interest, stop, k, nodes, minimize, announce, connection_limit, hunt };
     rumor.check().map_err(|error| Failure::Misuse(format!("--{error}")))?;
     let found = flags.effort.work(false, |work| sample(&rumor, flags.runs as usize, work));
     let found = found.ok_or_else(|| Failure::Failed("stopped before a run was done".to_owned()))?;
@@ -63,10 +68,11 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
 }
 
 fn json_line(found: &Outcomes) -> String {
-    let Outcomes { residue, traffic, t_ave, t_last, complete } = found;
+    let Outcomes { residue, traffic, copies, t_ave, t_last, complete } = found;
     json!({
         "residue": residue.mean, "residue_se": residue.se,
         "traffic": traffic.mean, "traffic_se": traffic.se,
+        "copies": copies.mean, "copies_se": copies.se,
         "t_ave": t_ave.mean, "t_ave_se": t_ave.se,
         "t_last": t_last.mean, "t_last_se": t_last.se,
         "complete": complete, "runs": residue.runs,
@@ -75,7 +81,7 @@ fn json_line(found: &Outcomes) -> String {
 }
 
 fn text(found: &Outcomes) -> String {
-    let Outcomes { residue, traffic, t_ave, t_last, complete } = found;
+    let Outcomes { residue, traffic, copies, t_ave, t_last, complete } = found;
     let row = |what: &str, s: &tidings_sim::statistics::Summary| {
         vec![
             what.to_owned(),
@@ -86,7 +92,8 @@ fn text(found: &Outcomes) -> String {
     };
     let rows = vec![
         row("residue: share that never hears it", residue),
-        row("traffic: updates sent per site", traffic),
+        row("traffic: updates sent or announced per site", traffic),
+        row("copies: whole updates sent per site", copies),
         row("t_ave: cycles until a site hears it", t_ave),
         row("t_last: cycles until the last does", t_last),
     ];
