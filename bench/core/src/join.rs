@@ -139,22 +139,6 @@ pub fn ours(n: usize, live_bytes: impl Fn() -> usize) -> Joined {
         }
     }
     let look = world.run(n);
-    if std::env::var_os("CAUSES").is_some() {
-        let sum = |of: fn(&tidings_proto::io::Stats) -> u64| -> u64 {
-            world.nodes.iter().map(|node| of(node.stats())).sum::<u64>() / (n * (n - 1)) as u64
-        };
-        eprintln!(
-            "B a pair to the end: join {} rumours {} probe {} digest {} sketch {} delta {}; records told {}, stale {}",
-            sum(|s| s.bytes_join),
-            sum(|s| s.bytes_rumours),
-            sum(|s| s.bytes_probe),
-            sum(|s| s.bytes_digest),
-            sum(|s| s.bytes_sketch),
-            sum(|s| s.bytes_delta),
-            sum(|s| s.rumours_member_sent),
-            sum(|s| s.rumours_stale)
-        );
-    }
     let before = live_bytes();
     drop(world.nodes);
     drop(store);

@@ -154,7 +154,7 @@ fn index(out: &Path) -> String {
          A row passes when our value meets the bar that stands beside it; the paper's value is \
          shown where there is one.\n\n| page | shows | passes | command |\n|---|---|--:|---|\n{rows}\
          | | together | {passed} of {of} | |\n\nWritten by hand: [beside Serf](serf.md), measured on \
-         real sockets; [replicated state](state.md) beside chitchat and merkle-search-tree{}; [the errors of the articles](articles.md), and what is true.\n",
+         real sockets; [replicated state](state.md) beside chitchat and merkle-search-tree; [the core](core.md) beside foca{}; [the errors of the articles](articles.md), and what is true.\n",
         if out.join("prediction.md").exists() {
             "; [prediction against reality](prediction.md), 50 real agents"
         } else {
