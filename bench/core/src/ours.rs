@@ -84,7 +84,7 @@ const FRESH: usize = 1000;
 impl Work {
     pub fn new(what: What, members: usize) -> Work {
         let mut rng = Rng::from_u64(1);
-        let mut ours = Ours::knowing(members);
+        let ours = Ours::knowing(members);
         let packets = match what {
             What::Known => ours.records(1, members, &mut rng),
             What::Fresh | What::Fill => Vec::new(),
