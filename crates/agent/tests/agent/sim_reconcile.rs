@@ -40,10 +40,10 @@ fn a_reconciliation_in_json_keeps_its_bars_and_follows_its_seed() {
 
 #[test]
 fn a_page_has_each_method_and_its_bars() {
-    let output = run(&["sim", "reconcile", "--page", "--keys", "1000"]);
+    let output = run(&["sim", "reconcile", "--page", "--keys", "500"]);
     assert!(output.status.success(), "{output:?}");
     let page = String::from_utf8(output.stdout).unwrap();
-    assert!(page.contains("| 100 |") && page.contains("| merkle |"), "{page}");
+    assert!(page.contains("| 10 |") && page.contains("| merkle |"), "{page}");
     assert!(page.contains("PASS") && !page.contains("FAIL"), "{page}");
 }
 
