@@ -223,6 +223,9 @@ pub(crate) enum Keyspace {
         /// How news travels: push, pull (for what can wait) or push-pull.
         #[arg(long, value_name = "MODE")]
         mode: Option<String>,
+        /// on: members that read a key often are told of it first.
+        #[arg(long, value_name = "on|off")]
+        hot: Option<String>,
     },
     /// List the keyspaces with what is declared of each.
     List {

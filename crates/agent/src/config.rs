@@ -244,8 +244,10 @@ fn declare(settings: &mut Settings, declared: &str, given: &Given) -> Result<(),
             })?;
             policy.set("lifetime_ms", &lifetime.as_millis().to_string()).map_err(refused)
         }
-        "kind" | "consistency" | "mode" => policy.set(word, &given.text).map_err(refused),
-        _ => Err(refuse(&given.origin, &given.key, word, "kind, consistency, lifetime or mode")),
+        "kind" | "consistency" | "mode" | "hot" => policy.set(word, &given.text).map_err(refused),
+        _ => {
+            Err(refuse(&given.origin, &given.key, word, "kind, consistency, lifetime, mode or hot"))
+        }
     }
 }
 
@@ -366,7 +368,7 @@ fn from_file(path: &Path) -> Result<Vec<Given>, Failure> {
                     let (inner, origin) = (key.get_ref().as_ref(), at(key.span().start));
                     let DeValue::Table(words) = value.get_ref() else {
                         let section = format!("keyspace.{inner}");
-                        let expected = "a section of kind, consistency, lifetime and mode";
+                        let expected = "a section of kind, consistency, lifetime, mode and hot";
                         return Err(refuse(
                             &origin,
                             &section,

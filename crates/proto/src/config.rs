@@ -264,6 +264,16 @@ pub struct Config {
     /// How often one member is asked for news of the keyspaces that are pulled; while there are any
     /// this costs a datagram of some 40 bytes.
     pub pull_interval: Duration,
+    /// Reads of one key in about [`Config::hot_window`] that make a node say that it reads it a lot, in
+    /// keyspaces declared `hot`.
+    pub hot_threshold: u32,
+    /// Reads count half after so long. What is hot is said again twice in it, and forgotten after two.
+    pub hot_window: Duration,
+    /// Share of the peers of a round that are readers of the hot key that it is about; the others are
+    /// drawn by chance as ever, so that they hear of it no later.
+    pub hot_bias: f64,
+    /// A reader with more rumours waiting than this is not told first.
+    pub hot_shed: usize,
     /// Payload of one datagram; stay under the path's MTU less 28 bytes of headers.
     pub datagram_bytes: usize,
     /// State changes in one datagram.
@@ -372,6 +382,10 @@ impl Config {
             damping: Damping::Sends,
             damping_threshold: 3,
             pull_interval: Duration::from_secs(1),
+            hot_threshold: 100,
+            hot_window: Duration::from_secs(10),
+            hot_bias: 0.7,
+            hot_shed: 1000,
             datagram_bytes: 1400,
             changes_bytes: 1024,
             burst_packets: 8,
@@ -457,6 +471,10 @@ impl Config {
         number("transmit_factor", self.transmit_factor, 0.1, 20.0)?;
         count("damping_threshold", self.damping_threshold as usize, 1, 64)?;
         within("pull_interval", self.pull_interval, ms(10), secs(600))?;
+        count("hot_threshold", self.hot_threshold as usize, 1, 1_000_000)?;
+        within("hot_window", self.hot_window, ms(100), secs(3600))?;
+        number("hot_bias", self.hot_bias, 0.0, 0.95)?;
+        count("hot_shed", self.hot_shed, 0, 1_000_000)?;
         count("datagram_bytes", self.datagram_bytes, 1200, 65_000)?;
         count("changes_bytes", self.changes_bytes, 1024, self.datagram_bytes - 100)?;
         count("burst_packets", self.burst_packets, 1, 64)?;

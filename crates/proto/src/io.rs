@@ -139,6 +139,8 @@ pub enum Command {
     /// Declare this as soon as this node is in step, unless it is declared already: a declaration
     /// that says otherwise stands and is reported.
     Expect { keyspace: String, policy: Policy },
+    /// A key was read: who reads one of a keyspace declared `hot` often is told of it first.
+    Read { keyspace: String, key: Vec<u8> },
     /// Put something into an aggregate, from its next epoch on; `None` withdraws it.
     Contribute { name: String, own: Option<Contribution> },
     /// Send a user event to all.
@@ -636,7 +638,7 @@ counters! {
     joins, leaves, members_reaped, name_conflicts, recontacts, seed_contacts,
     /// Dissemination: rumour frames sent by class, and received ones that were already known.
     rumours_member_sent, rumours_state_sent, rumours_event_sent, rumours_stale,
-    gossip_packets_sent, pulls_sent, rumours_cooled, peers_replaced,
+    gossip_packets_sent, pulls_sent, rumours_cooled, peers_replaced, interest_sent, readers_told,
     /// Rumours dropped because `rumours_max` of their class waited, by class: repair brings what they
     /// said. Own writes and events refused for the same reason.
     shed_accusations, shed_members, shed_state, shed_events, overloaded,

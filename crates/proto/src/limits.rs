@@ -39,6 +39,12 @@ pub const PAGE_BYTES: usize = 256 * 1024;
 pub const MEMBERS_MAX: usize = 100_000;
 /// Entries kept. More: own writes are refused; a remote entry is a counted hole.
 pub const ENTRIES_MAX: usize = 10_000_000;
+/// Keys whose reads a node counts. More: the one read least gives way.
+pub const READS_COUNTED_MAX: usize = 256;
+/// Hot keys whose readers a node knows, and readers of each: 100 KiB. More: the one not heard of for
+/// longest gives way, and chance finds it.
+pub const HOT_KEYS_MAX: usize = 64;
+pub const HOT_READERS_MAX: usize = 64;
 /// News kept for members that ask. More: the oldest is left to sessions.
 pub const SHELF_MAX: usize = 64;
 /// Probes in flight: own, as a witness, and as a helper. More: the newest is not started.

@@ -455,6 +455,7 @@ fn huge_counts_allocate_nothing() {
         kind::TREE,
         kind::FILTER,
         kind::PULL,
+        kind::INTEREST,
     ];
     for frame in lists {
         for huge in [99_999, u64::from(u32::MAX), u64::MAX] {

@@ -51,6 +51,7 @@ pub const SETTINGS: &[Setting] = settings! {
     recontacts: usize, cut_quiet: Duration, split_policy: SplitPolicy, split_quorum: usize, forget_after: Duration, anti_entropy: bool, rumours: bool,
     sessions_max: usize, reconciliation: Reconciliation, scrub_cycle: Duration, event_window: Duration, events_per_origin: usize,
     clock_bound: Duration, forget_every: Duration, peer_choice: PeerChoice,
+    hot_threshold: u32, hot_window: Duration, hot_bias: f64, hot_shed: usize,
 };
 
 pub fn find(name: &str) -> Option<&'static Setting> {

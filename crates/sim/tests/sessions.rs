@@ -143,6 +143,7 @@ fn a_declaration_reaches_all_and_what_contradicts_it_is_refused() {
         consistency: Consistency::Causal,
         lifetime_ms: None,
         mode: Mode::default(),
+        hot: false,
     };
     declare(&mut world, 0, "hits", counters);
     settle(&mut world, SETTLED);

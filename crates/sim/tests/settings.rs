@@ -225,6 +225,25 @@ const ROWS: &[Row] = &[
         measure: questions_about_a_pulled_keyspace,
     },
     Row {
+        setting: "hot_threshold",
+        low: |c| c.hot_threshold = 1000,
+        high: |_| {},
+        measure: readers_told_first,
+    },
+    Row {
+        setting: "hot_window",
+        low: |c| c.hot_window = ms(100),
+        high: |_| {},
+        measure: readers_told_first,
+    },
+    Row {
+        setting: "hot_bias",
+        low: |c| c.hot_bias = 0.0,
+        high: |_| {},
+        measure: readers_told_first,
+    },
+    Row { setting: "hot_shed", low: |c| c.hot_shed = 0, high: |_| {}, measure: readers_told_first },
+    Row {
         setting: "datagram_bytes",
         low: |c| c.datagram_bytes = 1200,
         high: |c| (c.datagram_bytes, c.changes_bytes) = (1400, 1300),
@@ -549,6 +568,23 @@ fn until_the_last_peer_is_told(config: &Config) -> f64 {
     }
     let told = (1..21).map(|host| world.first_sent_to(host).map_or(secs(9), |at| at.since(began)));
     told.max().expect("there are twenty").as_secs_f64()
+}
+
+/// One node reads a key a hundred times a second, and has something to tell meanwhile.
+fn readers_told_first(config: &Config) -> f64 {
+    let mut world = converged(10, config);
+    let policy = Policy { hot: true, ..Policy::default() };
+    world.command(0, Command::Declare { keyspace: "kv".to_owned(), policy });
+    world.set(1, "k", "v");
+    world.run_for(secs(1));
+    for i in 0..200 {
+        world.set(3, format!("own {i}"), "v");
+        world.command(3, Command::Read { keyspace: "kv".to_owned(), key: b"k".to_vec() });
+        world.run_for(ms(10));
+    }
+    world.set(1, "k", "again");
+    world.run_for(secs(1));
+    total(&world, |w, h| w.node(h).stats().readers_told)
 }
 
 fn questions_about_a_pulled_keyspace(config: &Config) -> f64 {

@@ -439,7 +439,21 @@ impl Keyspace {
     /// The entry with its stamp and positions; a deleted one has no value.
     pub async fn entry(&self, key: impl AsRef<[u8]>) -> Result<Option<EntryView>, Error> {
         let key = key.as_ref().to_vec();
-        self.read(move |view, name| Ok(view.entry(name, &key))).await
+        let wanted = key.clone();
+        let read =
+            self.read(move |view, name| Ok((view.entry(name, &wanted), view.counts_reads(name))));
+        let (entry, counted) = read.await?;
+        if counted {
+            self.count_read(key).await?;
+        }
+        Ok(entry)
+    }
+
+    /// Counts a read of a key that was answered otherwise, as from a cache: who reads a key of a
+    /// keyspace declared `hot` often is told of it first. `get` and `entry` count by themselves.
+    pub async fn count_read(&self, key: impl AsRef<[u8]>) -> Result<(), Error> {
+        let (keyspace, key) = (self.name.clone(), key.as_ref().to_vec());
+        self.node.command(Command::Read { keyspace, key }).await.map(|_| ())
     }
 
     /// All live entries whose key starts with `prefix`, in the order of keys.

@@ -63,12 +63,17 @@ impl InSession<'_> {
     pub async fn entry(&mut self, key: impl AsRef<[u8]>) -> Result<Option<EntryView>, Error> {
         self.catch_up().await?;
         let (key, session) = (key.as_ref().to_vec(), self.session.clone());
+        let wanted = key.clone();
         let read = self.keyspace.read(move |view, name| {
             let (entry, mut session) = (view.entry(name, &key), session);
             entry.iter().try_for_each(|entry| view.remember(entry, &mut session))?;
-            Ok((entry, session))
+            Ok(((entry, view.counts_reads(name)), session))
         });
-        self.has_read(read.await?)
+        let (entry, counted) = self.has_read(read.await?)?;
+        if counted {
+            self.keyspace.count_read(wanted).await?;
+        }
+        Ok(entry)
     }
 
     /// All live entries whose key starts with `prefix`, in the order of keys.

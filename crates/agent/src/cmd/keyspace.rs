@@ -18,15 +18,17 @@ struct Record {
     consistency: String,
     lifetime_ms: Option<u64>,
     mode: String,
+    hot: bool,
     declared: bool,
 }
 
 pub(crate) fn run(agent: &Client, command: &Keyspace) -> Result<(), Failure> {
     match command {
         Keyspace::List { json } => list(agent, *json),
-        Keyspace::Set { name, kind, consistency, lifetime, mode } => {
+        Keyspace::Set { name, kind, consistency, lifetime, mode, hot } => {
             let said = json!({
                 "kind": kind, "consistency": consistency, "lifetime": lifetime, "mode": mode,
+                "hot": hot,
             });
             let (url, body) = (format!("{PATH}/{}", segment(name)), said.to_string());
             let answer = block_on(agent.answer(Method::PUT, &url, body.into()))?;
@@ -54,11 +56,13 @@ fn list(agent: &Client, json: bool) -> Result<(), Failure> {
     let lifetime = |r: &Record| r.lifetime_ms.map_or("-".to_owned(), |ms| format!("{ms}ms"));
     let rows = records.iter().map(|r| {
         let declared = if r.declared { "yes" } else { "no" }.to_owned();
-        let words = [r.kind.clone(), r.consistency.clone(), r.mode.clone(), lifetime(r), declared];
+        let hot = if r.hot { "on" } else { "off" }.to_owned();
+        let words =
+            [r.kind.clone(), r.consistency.clone(), r.mode.clone(), hot, lifetime(r), declared];
         [vec![plain(&r.name)], words.to_vec()].concat()
     });
     print_line(&table(
-        &["NAME", "KIND", "CONSISTENCY", "MODE", "LIFETIME", "DECLARED"],
+        &["NAME", "KIND", "CONSISTENCY", "MODE", "HOT", "LIFETIME", "DECLARED"],
         rows.collect(),
     ))
 }

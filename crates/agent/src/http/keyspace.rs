@@ -26,6 +26,8 @@ struct Declaration {
     lifetime: Option<String>,
     /// push, pull or push-pull.
     mode: Option<String>,
+    /// on or off.
+    hot: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -35,15 +37,16 @@ struct Record<'a> {
     consistency: &'static str,
     lifetime_ms: Option<u64>,
     mode: &'static str,
+    hot: bool,
     /// False: nobody declared it, so the default holds.
     declared: bool,
 }
 
 fn record(name: &str, policy: Option<Policy>) -> Record<'_> {
-    let Policy { values, consistency, lifetime_ms, mode } = policy.unwrap_or_default();
+    let Policy { values, consistency, lifetime_ms, mode, hot } = policy.unwrap_or_default();
     let (kind, consistency) = (values.as_str(), consistency.as_str());
     let mode = mode.as_str();
-    Record { name, kind, consistency, lifetime_ms, mode, declared: policy.is_some() }
+    Record { name, kind, consistency, lifetime_ms, mode, hot, declared: policy.is_some() }
 }
 
 pub(super) async fn list(State(app): State<Arc<App>>, query: Query) -> Result<Response, Fault> {
@@ -84,6 +87,7 @@ pub(super) async fn declare(
         ("consistency", said.consistency),
         ("lifetime_ms", lifetime),
         ("mode", said.mode),
+        ("hot", said.hot),
     ];
     for (word, value) in words {
         if let Some(value) = value {

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -268,6 +269,7 @@ async fn read(
     }
     let keyspace: Arc<str> = keyspace.into();
     let key: Arc<[u8]> = key.into();
+    let counted = Arc::new(AtomicBool::new(false));
     let reading = wait
         .read(
             app.node.indexes(),
@@ -275,6 +277,7 @@ async fn read(
             News::Later,
             || {
                 let (keyspace, key) = (Arc::clone(&keyspace), Arc::clone(&key));
+                let counted = Arc::clone(&counted);
                 async move {
                     if many {
                         return list(app, keyspace, key).await;
@@ -282,12 +285,18 @@ async fn read(
                     let base = app.index_base;
                     Ok(app
                         .node
-                        .query(move |view, _| key_reading(view, &keyspace, &key, base))
+                        .query(move |view, _| {
+                            counted.store(view.counts_reads(&keyspace), Ordering::Relaxed);
+                            key_reading(view, &keyspace, &key, base)
+                        })
                         .await?)
                 }
             },
         )
         .await?;
+    if counted.load(Ordering::Relaxed) {
+        app.node.keyspace(&*keyspace).count_read(&*key).await?;
+    }
     let headers = blocking::headers(reading.index, consistency);
     if reading.value.is_empty() {
         return Ok((StatusCode::NOT_FOUND, headers).into_response());

@@ -93,6 +93,17 @@ fn a_keyspace_is_declared_once_and_holds_everywhere() {
         let got = text(&run_with(&a, &["kv", "get", "k", "--keyspace", "hits"]).stdout);
         (record["mode"] == "pull" && record["kind"] == "counter" && got.trim() == "5").then_some(())
     });
+    assert!(run_with(&a, &["keyspace", "set", "hits", "--hot", "on"]).status.success());
+    eventually("it is hot at the other", || {
+        (b.get("/v1/tidings/keyspace/hits").json()["hot"] == true).then_some(())
+    });
+    for _ in 0..120 {
+        // The writer of the key is b.
+        assert_eq!(a.get("/v1/tidings/kv/hits/k").status, 200);
+    }
+    let metrics = a.get("/metrics").text();
+    let said = metrics.lines().find(|l| l.starts_with("tidings_interest_sent_total"));
+    assert_eq!(said, Some("tidings_interest_sent_total 1"), "it reads that a lot");
     let line = one_line_failure(&run_with(&a, &["keyspace", "set", "hits", "--mode", "poll"]), 2);
     assert!(line.contains("mode \"poll\": expected push, pull or push-pull"), "{line}");
     let line = one_line_failure(&run_with(&b, &["kv", "get", "k", "--keyspace", "nowhere"]), 1);

@@ -128,6 +128,8 @@ pub struct Policy {
     /// Milliseconds that a key lives unless its write says otherwise; `None`: for ever.
     pub lifetime_ms: Option<u64>,
     pub mode: Mode,
+    /// Members that read a key often are told of it first.
+    pub hot: bool,
 }
 
 /// Promises that need agreement before an answer.
@@ -142,7 +144,7 @@ const STRONG: [&str; 7] = [
 ];
 
 impl Policy {
-    /// Sets one word of a declaration: `kind`, `consistency`, `lifetime_ms` or `mode`.
+    /// Sets one word of a declaration: `kind`, `consistency`, `lifetime_ms`, `mode` or `hot`.
     pub fn set(&mut self, word: &str, value: &str) -> Result<(), PolicyError> {
         let refused = |expected: &'static str| PolicyError::Value {
             word: word.to_owned(),
@@ -172,6 +174,13 @@ impl Policy {
             "mode" => {
                 self.mode = Mode::parse(value).ok_or_else(|| refused("push, pull or push-pull"))?;
             }
+            "hot" => {
+                self.hot = match value {
+                    "on" => true,
+                    "off" => false,
+                    _ => return Err(refused("on or off")),
+                };
+            }
             _ => return Err(PolicyError::Word { word: word.to_owned() }),
         }
         Ok(())
@@ -198,10 +207,10 @@ impl fmt::Display for Policy {
         let (values, consistency) = (self.values.as_str(), self.consistency.as_str());
         let lifetime = self.lifetime_ms.unwrap_or(0);
         write!(f, "kind={values} consistency={consistency} lifetime_ms={lifetime}")?;
-        match self.mode {
-            Mode::Push => Ok(()),
-            other => write!(f, " mode={}", other.as_str()),
+        if self.mode != Mode::Push {
+            write!(f, " mode={}", self.mode.as_str())?;
         }
+        if self.hot { f.write_str(" hot=on") } else { Ok(()) }
     }
 }
 
@@ -227,7 +236,7 @@ impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PolicyError::Word { word } => {
-                write!(f, "{word:?}: expected kind, consistency, lifetime_ms or mode")
+                write!(f, "{word:?}: expected kind, consistency, lifetime_ms, mode or hot")
             }
             PolicyError::Value { word, value, expected } => {
                 write!(f, "{word} {value:?}: expected {expected}")
@@ -250,7 +259,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn policies_round_trip(values in 0usize..9, causal: bool, ms: Option<u64>, mode in 0usize..3) {
+        fn policies_round_trip(values in 0usize..9, causal: bool, ms: Option<u64>, mode in 0usize..3, hot: bool) {
             let values = match values {
                 0 => Values::Any,
                 1 => Values::Plain,
@@ -258,7 +267,7 @@ mod tests {
             };
             let consistency = if causal { Consistency::Causal } else { Consistency::Eventual };
             let lifetime_ms = ms.filter(|&ms| ms > 0);
-            let policy = Policy { values, consistency, lifetime_ms, mode: Mode::ALL[mode] };
+            let policy = Policy { values, consistency, lifetime_ms, mode: Mode::ALL[mode], hot };
             prop_assert_eq!(Policy::read(&policy.to_string()), Some(policy));
         }
 

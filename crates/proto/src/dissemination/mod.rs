@@ -2,6 +2,7 @@
 //! who asks, how user events stay in order, and what a rumour says of its way.
 
 pub mod events;
+pub mod interest;
 pub mod pull;
 pub mod queue;
 pub mod rounds;

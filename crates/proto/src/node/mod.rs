@@ -13,6 +13,7 @@
 //! | `detector` | signs of life in, doubt and relief out, by the detector of choice |
 //! | `verdicts` | accusations, suspicion, refutation, conviction |
 //! | `flags` | settings of the whole cluster, their stages |
+//! | `interest` | who reads a key often, and is told of it first |
 //! | `members` | records applied to the table, names, leaving, forgetting |
 //! | `merging` | values that merge: written, and told without the value |
 //! | `joining` | exchanges with seeds and remembered members |
@@ -34,6 +35,7 @@ mod cuts;
 mod detector;
 mod flags;
 mod forgetting;
+mod interest;
 mod joining;
 mod members;
 mod merging;
@@ -400,6 +402,10 @@ impl Node {
                 return self.declare(id, keyspace, policy, now, out);
             }
             Command::Expect { keyspace, policy } => self.expect_policy(keyspace, policy),
+            Command::Read { keyspace, key } => {
+                self.note_read(&keyspace, &key, now, out);
+                Ok(Reply::Done)
+            }
             Command::ForceLeave { name, prune } => self.force_leave(&name, prune, now, out),
             Command::SetTags { set, unset } => self.set_tags(set, unset, now, out),
             Command::Emit { name, payload } => self.emit(name, payload, now, out),

@@ -18,6 +18,7 @@ use crate::detection::message::{
 };
 use crate::detection::suspicion::Suspicions;
 use crate::dissemination::events::{EventLog, StoredEvent};
+use crate::dissemination::interest::Interest;
 use crate::dissemination::pull::Pull;
 use crate::dissemination::queue::{Encoded, Topic};
 use crate::dissemination::trail::Trail;
@@ -197,6 +198,7 @@ impl Node {
             kind::FORGET_ANSWER => {
                 self.forget_answered(Consent::decode(body)?, sender, from, now, out);
             }
+            kind::INTEREST => self.interested(&Interest::decode(body)?, sender, now.mono),
             kind::PULL => self.pulled(Pull::decode(body)?, from, now, out),
             kind::NAME_CLAIM => self.name_claimed(Record::decode(body)?, now, out),
             _ => self.news(kind, body, Via::Rumour(sender), from, now, out)?,
@@ -373,6 +375,7 @@ impl Node {
     pub(super) fn spread(&mut self, now: Now, out: &mut Outbox) {
         let prompt = self.queue.has_fresh() && self.rounds.take_prompt(now.mono);
         let k = if prompt { self.config.eager_fanout } else { self.config.fanout };
+        self.tell_readers(now, out);
         let told = self.tell_peers(k, now, out);
         let fresh_left = self.queue.has_fresh();
         let left = if self.queue.is_empty() || told == 0 {
@@ -383,6 +386,9 @@ impl Node {
             Some(self.rounds.interval(now.mono, self.config.tick))
         };
         self.rounds.sent(now.mono, left, fresh_left);
+        if self.choice.hot.is_waiting() {
+            self.rounds.fresh(now.mono, self.config.batch.max(Duration::from_millis(1)));
+        }
     }
 
     /// Nobody listens there: another takes the place in the round at once (row C8).
@@ -415,11 +421,7 @@ impl Node {
                 packet::seal(&mut out.bytes, start, &self.key);
                 for &slot in &peers {
                     let to = self.table.addr(slot);
-                    let bytes = start..out.bytes.len();
-                    self.count_datagram(bytes.len());
-                    self.count_bytes(Spent::Rumours, bytes.len());
-                    self.stats.gossip_packets_sent += 1;
-                    out.items.push(Output::Datagram { to, bytes });
+                    self.send_again(start, to, out);
                 }
             }
             let limit = self.transmit_limit();
@@ -448,6 +450,15 @@ impl Node {
             self.stats.rumours_cooled += 1;
             self.queue.remove(topic, key);
         }
+    }
+
+    /// A sealed packet of rumours goes to one more peer.
+    pub(super) fn send_again(&mut self, start: usize, to: SocketAddr, out: &mut Outbox) {
+        let bytes = start..out.bytes.len();
+        self.count_datagram(bytes.len());
+        self.count_bytes(Spent::Rumours, bytes.len());
+        self.stats.gossip_packets_sent += 1;
+        out.items.push(Output::Datagram { to, bytes });
     }
 
     /// Queues news for the next packets and, as it is fresh, for a round of its own.

@@ -22,8 +22,8 @@ use crate::state::store::{EntrySlot, Store};
 
 #[derive(Debug)]
 pub(super) struct Pulling {
-    /// Of the keyspaces that are not merely pushed.
-    modes: BTreeMap<Arc<str>, Mode>,
+    /// Of the keyspaces that are not merely pushed, or whose readers are told first.
+    modes: BTreeMap<Arc<str>, (Mode, bool)>,
     pub(super) shelf: Shelf,
     next: Time,
     /// Whom to ask, and whether a coin cools a rumour.
@@ -48,12 +48,17 @@ impl Pulling {
         if self.modes.is_empty() {
             return Mode::Push;
         }
-        self.modes.get(keyspace).copied().unwrap_or_default()
+        self.modes.get(keyspace).map_or(Mode::Push, |of| of.0)
+    }
+
+    /// Whether members that read a key often are told of it first.
+    pub(super) fn is_hot(&self, keyspace: &str) -> bool {
+        !self.modes.is_empty() && self.modes.get(keyspace).is_some_and(|of| of.1)
     }
 
     /// Whether there is a keyspace whose news is heard of by asking alone.
     pub(super) fn is_all_that_tells(&self) -> bool {
-        self.modes.values().any(|&mode| mode == Mode::Pull)
+        self.modes.values().any(|of| of.0 == Mode::Pull)
     }
 
     /// What asking is for.
@@ -70,6 +75,9 @@ impl Node {
             let asked_for = flow::pull_time(&self.config, self.table.size());
             self.pulling.shelf.put(u64::from(slot), self.receipts.trail.anew(), now + asked_for);
         }
+        if self.pulling.is_hot(&self.store.kept(slot).entry.keyspace) {
+            self.hot_news(slot, now);
+        }
         if mode.pushes() {
             self.tell(Topic::State, u64::from(slot), now);
         }
@@ -80,9 +88,10 @@ impl Node {
         let mut modes = BTreeMap::new();
         for kept in self.store.with_prefix(POLICIES, b"") {
             let text = kept.entry.value.as_deref().and_then(|v| std::str::from_utf8(v).ok());
-            let mode = text.and_then(Policy::read).unwrap_or_default().mode;
-            if let (Ok(name), true) = (std::str::from_utf8(&kept.entry.key), mode.pulls()) {
-                modes.insert(Arc::from(name), mode);
+            let Policy { mode, hot, .. } = text.and_then(Policy::read).unwrap_or_default();
+            let matters = mode.pulls() || hot;
+            if let (Ok(name), true) = (std::str::from_utf8(&kept.entry.key), matters) {
+                modes.insert(Arc::from(name), (mode, hot));
             }
         }
         if modes == self.pulling.modes {
@@ -96,10 +105,10 @@ impl Node {
             }
         }
         let interval = self.config.pull_interval;
-        self.pulling.next = match self.pulling.modes.is_empty() {
-            true => Time::NEVER,
+        self.pulling.next = match self.pulling.modes.values().any(|of| of.0.pulls()) {
+            false => Time::NEVER,
             // Spread over the interval, so that members do not ask in step.
-            false => now + interval.mul_f64(self.pulling.rng.unit()),
+            true => now + interval.mul_f64(self.pulling.rng.unit()),
         };
     }
 

@@ -263,6 +263,11 @@ impl<'a> View<'a> {
         Some((bytes.len(), causes.dots().len()))
     }
 
+    /// Whether reads of this keyspace are counted (`Command::Read`): it is declared hot.
+    pub fn counts_reads(&self, keyspace: &str) -> bool {
+        self.node.pulling.is_hot(keyspace)
+    }
+
     /// Whether this node can answer a read of a keyspace now.
     pub fn may_read(&self, keyspace: &str) -> Result<(), CommandError> {
         self.node.may_read(keyspace)
@@ -417,6 +422,7 @@ impl<'a> View<'a> {
             ("rumours", node.queue.len(), node.config.rumours_max * 4 + limits::MEMBERS_MAX),
             ("seeds", node.seeds.len(), limits::SEEDS_MAX),
             ("joins under way", node.joins.len(), joining::ATTEMPTS_MAX),
+            ("hot keys", node.choice.hot.counts().0, limits::HOT_KEYS_MAX),
             ("readers waiting", node.readers.waiting(), limits::READERS_WAITING_MAX),
             ("entries held back", node.store.held_back(), limits::HELD_MAX),
             ("requests under way", node.asked.len(), limits::REQUESTS_MAX),

@@ -1,6 +1,7 @@
 //! Decides whom to tell. Each way of choosing has a file; [`Choice`] holds what they share and falls
 //! back from the particular to the uniform, so that no round is empty while anybody can be told.
 
+pub mod hot;
 mod refused;
 mod shuffled;
 mod uniform;
@@ -12,6 +13,7 @@ use crate::membership::table::{ME, Slot, Table};
 
 pub use uniform::uniform;
 
+use hot::{HotKeys, Reads};
 use refused::{REFUSED_MAX, Refused};
 use shuffled::Pass;
 
@@ -26,6 +28,8 @@ pub struct Choice {
     pub last: Vec<Slot>,
     pub last_news: Option<(u8, u64)>,
     pass: Pass,
+    pub reads: Reads,
+    pub hot: HotKeys,
 }
 
 /// What a round of gossip is about.
@@ -45,6 +49,8 @@ impl Choice {
             last: Vec::new(),
             last_news: None,
             pass: Pass::default(),
+            reads: Reads::default(),
+            hot: HotKeys::default(),
         }
     }
 

@@ -12,6 +12,7 @@ pub mod kind {
     pub const NACK: u8 = 5;
     pub const NOT_ME: u8 = 6;
     pub const PULL: u8 = 14;
+    pub const INTEREST: u8 = 15;
     pub const AGGREGATE: u8 = 12;
     pub const AGGREGATE_ANSWER: u8 = 13;
     // State that travels on any packet.

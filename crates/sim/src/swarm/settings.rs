@@ -36,6 +36,10 @@ const LATER: &[&str] = &[
     "cut_quiet",
     "split_policy",
     "split_quorum",
+    "hot_threshold",
+    "hot_window",
+    "hot_bias",
+    "hot_shed",
 ];
 
 pub(super) fn is_later(name: &str) -> bool {
@@ -75,6 +79,10 @@ pub(super) fn draw(name: &str, rng: &mut Rng, so_far: &Config) -> String {
         "transmit_factor" => hundredths(rng, 10, 500),
         "damping" => ["counter", "coin", "age"][rng.index(3)].to_owned(),
         "damping_threshold" => whole(rng, 1, 8).to_string(),
+        "hot_threshold" => scaled(rng, 1, 1000).to_string(),
+        "hot_window" => ms(scaled(rng, 100, 60_000)),
+        "hot_bias" => hundredths(rng, 0, 95),
+        "hot_shed" => scaled(rng, 1, 10_000).to_string(),
         "peer_choice" => "shuffled".to_owned(),
         "pull_interval" => ms(scaled(rng, 100, 20_000)),
         "datagram_bytes" => whole(rng, 1200, 9000).to_string(),
