@@ -10,7 +10,7 @@ use tidings_proto::io::Command;
 use tidings_proto::limits::{HOT_KEYS_MAX, HOT_READERS_MAX};
 use tidings_sim::{Topic, World, WorldConfig};
 
-const NODES: usize = 200;
+const NODES: usize = 300;
 const WRITER: usize = 7;
 
 fn ms(ms: u64) -> Duration {
