@@ -139,6 +139,9 @@ pub enum Command {
     /// Declare this as soon as this node is in step, unless it is declared already: a declaration
     /// that says otherwise stands and is reported.
     Expect { keyspace: String, policy: Policy },
+    /// For so long, tell these members, by name, all fresh news at once: owners of ranges that move, as a
+    /// ring layer knows them. It takes the place of what was preferred before.
+    Prefer { members: Vec<String>, lasting: Duration },
     /// A key was read: who reads one of a keyspace declared `hot` often is told of it first.
     Read { keyspace: String, key: Vec<u8> },
     /// Put something into an aggregate, from its next epoch on; `None` withdraws it.

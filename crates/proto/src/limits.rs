@@ -39,6 +39,8 @@ pub const PAGE_BYTES: usize = 256 * 1024;
 pub const MEMBERS_MAX: usize = 100_000;
 /// Entries kept. More: own writes are refused; a remote entry is a counted hole.
 pub const ENTRIES_MAX: usize = 10_000_000;
+/// Members preferred at once. More: refused.
+pub const PREFERRED_MAX: usize = 16;
 /// Keys whose reads a node counts. More: the one read least gives way.
 pub const READS_COUNTED_MAX: usize = 256;
 /// Hot keys whose readers a node knows, and readers of each: 100 KiB. More: the one not heard of for

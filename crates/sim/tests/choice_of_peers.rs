@@ -1,10 +1,11 @@
 //! Decides that a node tells the right peers: nobody waits for ever (C2), those who refuse are
-//! replaced (C8).
+//! replaced (C8), owners of a range that moves hear first (C6).
 
 use std::time::Duration;
 
 use tidings_proto::Config;
 use tidings_proto::config::PeerChoice;
+use tidings_proto::io::{Command, CommandError};
 use tidings_sim::setup::spread;
 use tidings_sim::statistics::percentile;
 use tidings_sim::{Topic, World, WorldConfig};
@@ -73,4 +74,40 @@ fn a_peer_that_refuses_is_replaced_in_the_same_round() {
     }
     println!("ten of eleven refuse: the other knows after at most {slowest:?}, a tick is 200 ms");
     assert!(slowest < ms(200));
+}
+
+/// C6: the owners of a range that moves, as a ring layer names them to each other, agree in half the time.
+#[test]
+fn preferred_owners_agree_before_chance_finds_them() {
+    let (n, writes) = (200, 30);
+    let owners = [3, 40, 77, 120, 190];
+    let agreed = |lasting: Duration| {
+        let mut world = World::converged(5, WorldConfig::default(), n, &Config::lan());
+        world.run_for(secs(1));
+        for owner in owners {
+            let members = owners.iter().map(|&o| world.name(o).to_owned()).collect();
+            world.command(owner, Command::Prefer { members, lasting });
+        }
+        world.run_for(ms(10));
+        let mut last = 0.0;
+        for i in 0..writes {
+            let topic = Topic::key("kv", b"range");
+            world.track(topic.clone());
+            world.set(owners[i % 5], "range", format!("{i}"));
+            world.run_for(ms(700));
+            let spread = world.untrack(&topic);
+            let took = |o: &usize| spread.reached[o].since(spread.since).as_secs_f64() * 1e3;
+            last += owners.iter().map(took).fold(0.0, f64::max) / writes as f64;
+        }
+        last
+    };
+    let (uniform, preferred, over) = (agreed(Duration::ZERO), agreed(secs(60)), agreed(ms(1)));
+    println!("owners agree after {uniform:.1} ms by chance, {preferred:.1} ms if preferred");
+    assert!(preferred <= 0.5 * uniform, "{preferred} {uniform}");
+    assert!(over > 0.5 * uniform, "the hint ends by itself");
+    let mut world = World::converged(6, WorldConfig::default(), 3, &Config::lan());
+    let members = vec!["nobody".to_owned()];
+    let refused = world.command(0, Command::Prefer { members, lasting: secs(1) });
+    let unknown = CommandError::UnknownMember { name: "nobody".to_owned() };
+    assert_eq!(world.reply_to(refused), Some(&Err(unknown)));
 }

@@ -248,6 +248,17 @@ impl Node {
         }
     }
 
+    /// For so long, tells these members (by name, at most 16) all fresh news at once, beside those drawn
+    /// by chance: for owners of ranges that move. It takes the place of what was preferred before.
+    pub async fn prefer(
+        &self,
+        members: impl IntoIterator<Item = impl Into<String>>,
+        lasting: Duration,
+    ) -> Result<(), Error> {
+        let members = members.into_iter().map(Into::into).collect();
+        self.command(Command::Prefer { members, lasting }).await.map(|_| ())
+    }
+
     /// Declares what a keyspace is, for all nodes: it replaces what was declared before. Keys that
     /// are there keep the kind of their first write.
     pub async fn declare(&self, keyspace: impl Into<String>, policy: Policy) -> Result<(), Error> {

@@ -1,5 +1,7 @@
-//! Decides how a read becomes known, and what follows: who reads a key often says so to the member that
+//! Decides how a wish to hear first becomes known, and what follows: a ring layer names members (row C6); who reads a key often says so to the member that
 //! wrote it, which tells such readers first (rows C3 to C5). Only in keyspaces declared `hot`.
+
+use std::time::Duration;
 
 use super::Node;
 use super::packets::{Spent, put_entry};
@@ -7,13 +9,35 @@ use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
 use crate::dissemination::interest::Interest;
 use crate::dissemination::trail::Trail;
-use crate::io::Outbox;
+use crate::io::{CommandError, Outbox, Reply};
+use crate::limits::PREFERRED_MAX;
 use crate::membership::table::ME;
 use crate::peers::hot;
 use crate::state::store::EntrySlot;
 use crate::wire::packet;
 
 impl Node {
+    /// A ring layer says who should hear of everything first for a while.
+    pub(super) fn prefer(
+        &mut self,
+        members: &[String],
+        lasting: Duration,
+        now: Time,
+    ) -> Result<Reply, CommandError> {
+        if members.len() > PREFERRED_MAX {
+            return Err(CommandError::Full { what: "preferred members", max: PREFERRED_MAX });
+        }
+        let mut slots = Vec::with_capacity(members.len());
+        for name in members {
+            let slot = self.table.find_name(name);
+            let unknown = || CommandError::UnknownMember { name: name.clone() };
+            slots.push(slot.ok_or_else(unknown)?);
+        }
+        let others = slots.into_iter().filter(|&slot| slot != ME);
+        self.choice.preferred.set(others, now + lasting);
+        Ok(Reply::Done)
+    }
+
     /// A user read a key here. Costs nothing but a count until it is hot.
     pub(super) fn note_read(&mut self, keyspace: &str, key: &[u8], now: Now, out: &mut Outbox) {
         if !self.pulling.is_hot(keyspace) {

@@ -402,6 +402,7 @@ impl Node {
                 return self.declare(id, keyspace, policy, now, out);
             }
             Command::Expect { keyspace, policy } => self.expect_policy(keyspace, policy),
+            Command::Prefer { members, lasting } => self.prefer(&members, lasting, now.mono),
             Command::Read { keyspace, key } => {
                 self.note_read(&keyspace, &key, now, out);
                 Ok(Reply::Done)

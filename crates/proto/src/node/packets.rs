@@ -376,7 +376,7 @@ impl Node {
         let prompt = self.queue.has_fresh() && self.rounds.take_prompt(now.mono);
         let k = if prompt { self.config.eager_fanout } else { self.config.fanout };
         self.tell_readers(now, out);
-        let told = self.tell_peers(k, now, out);
+        let told = self.tell_peers(k, prompt, now, out);
         let fresh_left = self.queue.has_fresh();
         let left = if self.queue.is_empty() || told == 0 {
             None
@@ -401,16 +401,20 @@ impl Node {
             let limit = self.transmit_limit();
             self.queue.unsend(news, limit);
             self.stats.peers_replaced += 1;
-            self.tell_peers(1, now, out);
+            self.tell_peers(1, false, now, out);
         }
     }
 
-    /// The same packets to each of `k` peers; returns how many there were.
-    fn tell_peers(&mut self, k: usize, now: Now, out: &mut Outbox) -> usize {
+    /// The same packets to each of `k` peers, and if they are fresh to those preferred; returns how many there were.
+    fn tell_peers(&mut self, k: usize, fresh: bool, now: Now, out: &mut Outbox) -> usize {
         let news = self.queue.first().map(|(topic, key)| (topic as u8, key));
         let round = Round { way: self.config.peer_choice, peers: k, now: now.mono };
         let mut peers = std::mem::take(&mut self.choice.picked);
         self.choice.round(&self.table, round, &mut peers);
+        let by_chance = peers.len() as u32;
+        if fresh {
+            self.choice.add_preferred(&self.table, now.mono, &mut peers);
+        }
         if !peers.is_empty() {
             for _ in 0..self.config.burst_packets {
                 let start = self.begin(out);
@@ -425,7 +429,7 @@ impl Node {
                 }
             }
             let limit = self.transmit_limit();
-            self.queue.sent(peers.len() as u32, limit);
+            self.queue.sent(by_chance, limit);
         }
         let told = peers.len();
         self.choice.told(news, &peers);

@@ -2,6 +2,7 @@
 //! back from the particular to the uniform, so that no round is empty while anybody can be told.
 
 pub mod hot;
+mod preferred;
 mod refused;
 mod shuffled;
 mod uniform;
@@ -14,6 +15,7 @@ use crate::membership::table::{ME, Slot, Table};
 pub use uniform::uniform;
 
 use hot::{HotKeys, Reads};
+use preferred::Preferred;
 use refused::{REFUSED_MAX, Refused};
 use shuffled::Pass;
 
@@ -28,6 +30,7 @@ pub struct Choice {
     pub last: Vec<Slot>,
     pub last_news: Option<(u8, u64)>,
     pass: Pass,
+    pub preferred: Preferred,
     pub reads: Reads,
     pub hot: HotKeys,
 }
@@ -49,6 +52,7 @@ impl Choice {
             last: Vec::new(),
             last_news: None,
             pass: Pass::default(),
+            preferred: Preferred::default(),
             reads: Reads::default(),
             hot: HotKeys::default(),
         }
@@ -59,6 +63,11 @@ impl Choice {
         self.last.clear();
         self.last.extend_from_slice(peers);
         self.last_news = news;
+    }
+
+    /// Adds the peers that fresh news goes to beside those of a round.
+    pub fn add_preferred(&self, table: &Table, now: Time, out: &mut Vec<Slot>) {
+        self.preferred.add(table, now, out);
     }
 
     /// The peers of a round of gossip: not those at whose address nobody listens, while there are others.
