@@ -300,13 +300,12 @@ pub struct Config {
     /// [`SplitPolicy::StaticQuorum`]: members of a side that goes on. More than half of all that there
     /// will ever be: with twice as many members nobody goes on.
     pub split_quorum: usize,
-    /// Forget failed and left members after this long.
+    /// Forget failed and left members after this long; failed ones only where most members are.
     pub forget_after: Duration,
 
     /// Deletes, and writers that are gone, are forgotten when all members know of them: asked for so
     /// long after the first, and so often while there are any; 0: never. A pass costs each member some
-    /// hundred bytes. Two sides that gave each other up must not both forget: what one deleted may come
-    /// back when they meet.
+    /// hundred bytes.
     pub forget_every: Duration,
 
     /// Fingerprints on probes start reconciliation. Off: rumours alone have to do it.
@@ -344,8 +343,8 @@ impl Config {
             aggregate_interval: Duration::from_millis(100),
             pull_interval: Duration::from_millis(500),
             forget_after: Duration::from_secs(3600),
-            forget_every: Duration::ZERO,
             cut_quiet: Duration::from_millis(1500),
+            forget_every: Duration::from_secs(20),
             ..Config::lan()
         }
     }
@@ -397,7 +396,7 @@ impl Config {
             split_policy: SplitPolicy::None,
             split_quorum: 3,
             forget_after: Duration::from_secs(72 * 3600),
-            forget_every: Duration::ZERO,
+            forget_every: Duration::from_secs(60),
             anti_entropy: true,
             rumours: true,
             sessions_max: 2,

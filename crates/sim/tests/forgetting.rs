@@ -253,3 +253,93 @@ fn ended_keys_are_forgotten() {
     assert_eq!(total(&world, |s| s.deletes_forgotten), 100);
     settle(&mut world, secs(5));
 }
+
+/// Ten nodes, split for longer than failed members are remembered: `side` on one side.
+fn long_split(seed: u64, side: [usize; 4]) -> World {
+    let config = Config { forget_after: secs(60), ..quick() };
+    let mut world = joined(seed, WorldConfig::default(), 10, &config);
+    for i in 0..40 {
+        world.set(i % 10, format!("k{i}"), "v");
+    }
+    world.run_for(secs(5));
+    world.split_off(side);
+    world.run_for(secs(150));
+    world
+}
+
+/// D10 and idea 4 of the design: forgetting is agreed, never timed. Only the side of a split that holds
+/// most members goes on without the others; the smaller one keeps what it deletes until they meet.
+#[test]
+fn only_the_larger_side_of_a_long_split_forgets() {
+    let (few, many) = ([0, 3, 6, 9], [1, 2, 4, 5, 7, 8]);
+    let mut world = long_split(6, few);
+    for i in 0..10 {
+        world.delete(few[i % 4], format!("k{i}"));
+        world.delete(many[i % 6], format!("k{}", 10 + i));
+        world.set(few[i % 4], format!("few{i}"), "new");
+        world.set(many[i % 6], format!("many{i}"), "new");
+    }
+    world.run_for(secs(150));
+    assert!(few.iter().all(|&host| world.view(host).tombstones() == 10));
+    assert!(many.iter().all(|&host| world.view(host).tombstones() == 0));
+    assert_eq!(world.view(few[0]).waited_for().len(), 6);
+    assert_eq!(world.view(many[0]).counts().1, 0, "the larger side has forgotten the others");
+    // Later than everything that was forgotten.
+    for i in 0..5 {
+        world.set(few[i % 4], format!("late{i}"), "new");
+    }
+    world.run_for(secs(5));
+    world.net.heal();
+    world.run_for(secs(30));
+    settle(&mut world, secs(60));
+    assert_eq!(tombstones(&world), vec![0; 10]);
+    let keys = live(&world);
+    let here = |prefix: &str| keys.keys().filter(|key| key.starts_with(prefix)).count();
+    assert_eq!((here("k"), here("many"), here("late")), (20, 10, 5));
+    // What the smaller side wrote before the last of those deletes may be beaten by one: told, not lost in silence.
+    let told = total(&world, |stats| stats.entries_given_up);
+    println!("{} of 10 kept, {told} copies given up", here("few"));
+    assert_eq!(total(&world, |s| s.state_faults), 0);
+    assert_eq!(world.violations(), [""; 0]);
+}
+
+/// Two clusters that forgot apart meet, each with values of keys that the other has deleted and
+/// forgotten: no delete is undone, what is later stays, all become equal. All meet at one time, so
+/// each learns while it is learnt from.
+#[test]
+fn two_clusters_that_forgot_apart_become_one() {
+    for seed in 0..10 {
+        let mut world = World::new(seed, WorldConfig::default());
+        for host in 0..8 {
+            world.add_node(&format!("n{host}"), quick());
+            if host % 4 > 0 {
+                world.join(host, &[host / 4 * 4]);
+            }
+        }
+        world.run_for(secs(5));
+        for i in 0..20 {
+            world.set(i % 4, format!("k{i}"), "here");
+            world.set(4 + i % 4, format!("k{i}"), "there");
+        }
+        world.run_for(secs(5));
+        for i in 0..5 {
+            world.delete(i % 4, format!("k{i}"));
+            world.delete(4 + i % 4, format!("k{}", 5 + i));
+        }
+        world.run_for(secs(20));
+        assert_eq!(tombstones(&world), vec![0; 8]);
+        for i in 0..5 {
+            world.set(i % 4, format!("here{i}"), "late");
+            world.set(4 + i % 4, format!("there{i}"), "late");
+        }
+        world.run_for(secs(2));
+        world.join(5, &[2]);
+        world.run_for(secs(20));
+        settle(&mut world, secs(60));
+        let keys = live(&world);
+        let here = |prefix: &str| keys.keys().filter(|key| key.starts_with(prefix)).count();
+        assert_eq!((here("k"), here("here"), here("there")), (10, 5, 5), "seed {seed}");
+        assert_eq!(total(&world, |s| s.state_faults), 0, "seed {seed}");
+        assert_eq!(world.violations(), [""; 0], "seed {seed}");
+    }
+}

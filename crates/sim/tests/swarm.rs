@@ -26,6 +26,11 @@ const SEEDS_THAT_FAILED: &[(u32, &[u64], &str)] = &[
     (2, &[246, 293, 545, 591, 786, 820], "both sides of a long split forgot deletes"),
     (2, &[1117, 2334, 2411, 2498, 2578, 2674], "both sides of a long split forgot deletes"),
     (2, &[3598, 4186, 4259, 5189, 5313], "both sides of a long split forgot deletes"),
+    (
+        2,
+        &[2752, 3319, 9686],
+        "an event was told twice as its sender was forgotten; an old delete came late",
+    ),
 ];
 
 fn asked(name: &str) -> Option<u64> {

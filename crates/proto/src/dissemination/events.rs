@@ -265,16 +265,21 @@ impl EventLog {
         }
     }
 
-    /// A sender that the cluster has forgotten: what waits for its lost events waits no more. Its
-    /// head stays, as others may still tell of events that were delivered here.
-    /// All know what it sent; it sends no more.
+    /// Whether nothing of this sender is told, kept or waited for any more.
+    pub fn is_quiet(&self, origin: NodeId) -> bool {
+        self.origins.get(&origin).is_none_or(|o| o.window.is_empty() && o.waiting.is_empty())
+    }
+
+    /// Forgets a quiet sender that is gone for ever.
     pub fn forget(&mut self, origin: NodeId) {
-        let expired = |o: &Origin| o.window.is_empty() && o.waiting.is_empty();
-        if self.origins.get(&origin).is_some_and(expired) {
-            self.origins.remove(&origin);
+        let head = self.head(origin);
+        if self.is_quiet(origin) && self.origins.remove(&origin).is_some() && head > 0 {
+            self.print -= print_of(&self.key, origin, head);
         }
     }
 
+    /// A sender that the cluster has forgotten: what waits for its lost events waits no more. Its
+    /// head stays, as others may still tell of events that were delivered here.
     pub fn abandon(&mut self, origin: NodeId) {
         if let Some(gone) = self.origins.get_mut(&origin) {
             self.waiting -= gone.waiting.len();

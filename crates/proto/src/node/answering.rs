@@ -156,6 +156,10 @@ impl Node {
         let mut groups = BTreeSet::new();
         self.stats.session_entries_received += given.len() as u64;
         for entry in given {
+            if !self.may_take_given(&entry) {
+                self.stats.entries_unheard_of += 1;
+                continue;
+            }
             let print = entry.print(&self.key) as u64;
             if let Taken::Replaced(slot) = self.take_entry(entry, print, &mut groups, now, out) {
                 sent.insert(slot);

@@ -12,10 +12,11 @@ use std::time::Duration;
 use super::asking::{Ask, Asked};
 use super::packets::{Spent, Via};
 use super::{Node, Phase};
-use crate::anti_entropy::digest::{DeltaEnd, DeltaRequest};
+use crate::anti_entropy::digest::{DeltaEnd, DeltaRequest, Pairs, Vectors};
 use crate::base::id::NodeId;
 use crate::base::rng::Rng;
 use crate::base::time::{Now, Time};
+use crate::dissemination::events::StoredEvent;
 use crate::flow::SESSION_TIMEOUT;
 use crate::io::{Event, Outbox};
 use crate::membership::record::Standing;
@@ -44,6 +45,8 @@ pub(super) struct Forgetting {
     pass: Option<Pass>,
     noted: VecDeque<Noted>,
     learning: bool,
+    /// Whether who asks for state may not know what was forgotten here.
+    asker_apart: bool,
     /// Writers that are gone and held by nothing, as of the last housekeeping.
     gone: Vec<NodeId>,
 }
@@ -100,6 +103,7 @@ impl Forgetting {
             pass: None,
             noted: VecDeque::new(),
             learning: false,
+            asker_apart: false,
             gone: Vec::new(),
         }
     }
@@ -151,7 +155,7 @@ impl Node {
             cut.insert(origin, self.store.vector().upto(origin));
         }
         let ready = self.phase == Phase::Running && self.sessions.synced;
-        if cut.is_empty() || !ready || !self.table.lost().is_empty() {
+        if cut.is_empty() || !ready || self.waits_for_members() {
             self.forgetting.ask_at = now.mono + self.patience();
             return;
         }
@@ -203,11 +207,16 @@ impl Node {
                 self.put_question(&pass, late, addr, out);
             }
         }
-        if waiting > 0 || !self.table.lost().is_empty() {
+        if waiting > 0 || self.waits_for_members() {
             self.forgetting.pass = Some(pass);
             return;
         }
         self.next_round(pass);
+    }
+
+    /// A member that could bring something back is away, or this node looks for the others.
+    fn waits_for_members(&self) -> bool {
+        !self.table.lost().is_empty() || self.joins.is_joining()
     }
 
     fn put_question(&mut self, pass: &Pass, late: bool, to: SocketAddr, out: &mut Outbox) {
@@ -224,7 +233,9 @@ impl Node {
     /// All members have said yes to this round.
     fn next_round(&mut self, mut pass: Pass) {
         if pass.round == FORGET {
-            self.forgetting.ask_at = Time::NEVER;
+            // What did not fit is next.
+            let full = pass.cut.len() == CUT_MAX;
+            self.forgetting.ask_at = if full { pass.next } else { Time::NEVER };
             return;
         }
         // This node is a member as well: it answers itself.
@@ -301,7 +312,7 @@ impl Node {
             gone: self.may_be_forgotten(&question.cut, question.gone),
             losers: losers.clone().unwrap_or_default(),
         };
-        if !covers || losers.is_none() || self.writes.refused() {
+        if !covers || losers.is_none() || self.writes.refused() || self.waits_for_members() {
             return answer;
         }
         let place = self.forgetting.noted.iter().position(|n| n.pass == question.pass);
@@ -333,10 +344,16 @@ impl Node {
 
     /// Which of the writers at these places are gone here as well, and held by nothing.
     fn may_be_forgotten(&self, cut: &Cut, places: u64) -> u64 {
-        let agreed = cut.iter().enumerate().filter(|&(at, (&origin, &upto))| {
-            places >> at & 1 == 1 && self.is_gone(origin) && self.store.is_idle(origin, upto)
-        });
+        let agreed = cut
+            .iter()
+            .enumerate()
+            .filter(|&(at, (&origin, &upto))| places >> at & 1 == 1 && self.is_over(origin, upto));
         agreed.fold(0, |mask, (at, _)| mask | 1 << at)
+    }
+
+    /// Gone for ever, and nothing that is held names it.
+    fn is_over(&self, origin: NodeId, upto: u64) -> bool {
+        self.is_gone(origin) && self.store.is_idle(origin, upto) && self.events.is_quiet(origin)
     }
 
     /// No member any more: it cannot write again.
@@ -386,9 +403,7 @@ impl Node {
         self.store.settle_losers(&noted.losers);
         for (at, (&origin, _)) in noted.cut.iter().enumerate() {
             if gone >> at & 1 == 1 {
-                self.store.prune(origin);
-                self.events.forget(origin);
-                self.stats.writers_forgotten += 1;
+                self.forget_writer(origin);
             }
         }
         self.forgetting.gone.clear();
@@ -399,31 +414,38 @@ impl Node {
 
     /// Writers that nothing names any more; looked for now and then.
     pub(super) fn look_for_gone(&mut self) {
-        let idle = |&(origin, upto): &(NodeId, u64)| {
-            self.is_gone(origin) && self.store.is_idle(origin, upto)
-        };
-        let gone = self.store.vector().prefixes().filter(idle).map(|(origin, _)| origin);
-        self.forgetting.gone = gone.take(CUT_MAX).collect();
+        let writers = self.store.vector().prefixes();
+        let senders =
+            self.events.heads().map(|(origin, _)| (origin, self.store.vector().upto(origin)));
+        let over = writers.chain(senders).filter(|&(origin, upto)| self.is_over(origin, upto));
+        self.forgetting.gone = over.map(|(origin, _)| origin).take(CUT_MAX).collect();
     }
 
-    /// A peer that is in step names these writers. One that it does not name, that is gone and holds
-    /// nothing here, was forgotten there.
-    pub(super) fn forget_unlisted(&mut self, listed: &[(NodeId, u64)]) {
-        if self.forgetting.epochs.head() == 0 {
+    /// A peer that is in step names these writers and senders. One that it does not name, that is gone
+    /// and holds nothing here, was forgotten there.
+    pub(super) fn forget_unlisted(&mut self, listed: &Vectors) {
+        if self.forgetting.epochs.head() == 0 || listed.entries.is_empty() {
             return;
         }
-        let unlisted = |&(origin, upto): &(NodeId, u64)| {
-            listed.binary_search_by_key(&origin, |&(id, _)| id).is_err()
-                && self.is_gone(origin)
-                && self.store.is_idle(origin, upto)
-        };
-        let gone: Vec<NodeId> =
-            self.store.vector().prefixes().filter(unlisted).map(|(origin, _)| origin).collect();
+        let names = |pairs: &Pairs, origin| pairs.binary_search_by_key(&origin, |p| p.0).is_ok();
+        let writers = self.store.vector().prefixes();
+        let senders =
+            self.events.heads().map(|(origin, _)| (origin, self.store.vector().upto(origin)));
+        let gone: BTreeSet<NodeId> = writers
+            .chain(senders)
+            .filter(|&(id, _)| !names(&listed.entries, id) && !names(&listed.events, id))
+            .filter(|&(origin, upto)| self.is_over(origin, upto))
+            .map(|(origin, _)| origin)
+            .collect();
         for origin in gone {
-            self.store.prune(origin);
-            self.events.forget(origin);
-            self.stats.writers_forgotten += 1;
+            self.forget_writer(origin);
         }
+    }
+
+    fn forget_writer(&mut self, origin: NodeId) {
+        self.store.prune(origin);
+        self.events.forget(origin);
+        self.stats.writers_forgotten += 1;
     }
 
     fn epochs_changed(&mut self) {
@@ -474,7 +496,8 @@ impl Node {
                 theirs = Reader::new(body).u64("epoch")?;
             }
         }
-        if !asks || theirs == self.forgetting.epochs.head() {
+        self.forgetting.asker_apart = asks && theirs != self.forgetting.epochs.head();
+        if !self.forgetting.asker_apart {
             return Ok(true);
         }
         let in_step = self.is_in_step(theirs);
@@ -495,14 +518,18 @@ impl Node {
         body: &'a [u8],
         out: &mut Outbox,
     ) -> Result<Option<&'a [u8]>, DecodeError> {
+        let learning = matches!(ask, Ask::Learn(_));
         let mut r = Reader::new(body);
         if r.is_empty() || r.u8("frame kind")? != kind::EPOCHS {
-            return Ok(Some(body));
+            // In step by now: nothing is left to learn.
+            return Ok(Some(body).filter(|_| !learning));
         }
         let theirs = Epochs::decode(r.bytes(usize::MAX, "epochs")?)?;
         if let Ask::Learn(learnt) = ask {
+            // What was forgotten between two pages may be in the first: begin anew.
+            let changed = learnt.at != (0, 0) && learnt.epochs != theirs;
             learnt.epochs = theirs;
-            return Ok(Some(r.rest()));
+            return Ok(Some(r.rest()).filter(|_| !changed));
         }
         if self.is_in_step(theirs.head()) {
             return Ok(Some(r.rest()));
@@ -553,6 +580,11 @@ impl Node {
                     Some(entry) => self.take_learnt(entry, &mut learnt, now, out),
                     None => learnt.holes = true,
                 },
+                kind::EVENT => {
+                    if let Some(event) = StoredEvent::decode(body, &self.key, now.mono)? {
+                        self.apply_event(event, Via::Session, now, out);
+                    }
+                }
                 kind::DELTA_END => {
                     let end = DeltaEnd::decode(body)?;
                     learnt.at = (end.boot, end.cursor);
@@ -562,7 +594,7 @@ impl Node {
                             self.ask_to_learn(peer, addr, learnt, out);
                         }
                         Some((vectors, _)) if !learnt.holes => {
-                            self.follow(learnt, &vectors.entries, peer, now, out);
+                            self.follow(learnt, &vectors, peer, now, out);
                         }
                         Some(_) => {}
                     }
@@ -575,6 +607,12 @@ impl Node {
     }
 
     fn take_learnt(&mut self, mut entry: Entry, learnt: &mut Learnt, now: Now, out: &mut Outbox) {
+        let apart = !learnt.epochs.knows(self.forgetting.epochs.head());
+        if apart && entry.is_live() && self.may_be_deleted(&entry) {
+            // Both have forgotten without the other. The peer gives it up when it learns in turn.
+            self.stats.entries_given_up += 1;
+            return self.tell_conflict(store::given_up(&entry), out);
+        }
         // The whole of a group comes, or what superseded it.
         entry.group = (entry.dot.seq, 1);
         let place = (entry.keyspace.clone(), entry.key.clone());
@@ -582,17 +620,30 @@ impl Node {
         learnt.held.extend(self.store.slot(&place.0, &place.1));
     }
 
+    /// What an asker gives along that does not know what was forgotten here may be beaten by that.
+    pub(super) fn may_take_given(&self, entry: &Entry) -> bool {
+        !(self.forgetting.asker_apart && self.may_be_deleted(entry))
+    }
+
+    /// Whether a delete that was forgotten may have beaten it: a key that is new here, with a write that
+    /// was not seen and is no later than such deletes.
+    pub(super) fn may_be_deleted(&self, entry: &Entry) -> bool {
+        entry.stamp <= self.forgetting.epochs.floor
+            && !self.store.vector().covers(entry.dot)
+            && self.store.slot(&entry.keyspace, &entry.key).is_none()
+    }
+
     /// All of the peer's state is here: what it covers and does not hold was deleted.
     fn follow(
         &mut self,
         learnt: Learnt,
-        covered: &[(NodeId, u64)],
+        theirs: &Vectors,
         peer: NodeId,
         now: Now,
         out: &mut Outbox,
     ) {
         let floor = learnt.epochs.floor;
-        let given_up = self.store.follow(&learnt.held, covered, floor, self.id);
+        let given_up = self.store.follow(&learnt.held, &theirs.entries, floor, self.clock.last());
         for (entry, seen) in given_up.iter().filter(|(entry, _)| entry.is_live()) {
             self.stats.entries_given_up += 1;
             if !seen {
@@ -612,9 +663,7 @@ impl Node {
         }
         self.forgetting.epochs.join(&learnt.epochs);
         self.epochs_changed();
-        let vectors =
-            crate::anti_entropy::digest::Vectors { entries: covered.to_vec(), events: Vec::new() };
-        self.close_delta(peer, learnt.at, &vectors, &BTreeSet::new(), now, out);
+        self.close_delta(peer, learnt.at, theirs, &BTreeSet::new(), now, out);
     }
 
     /// Names of members that are failed and not retired: deletes wait for them.

@@ -1,6 +1,7 @@
 //! Decides what a record changes: who is in the table, who holds a name, what watchers are told,
 //! and how this node itself is announced, leaves, and forgets others.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -553,16 +554,32 @@ impl Node {
     }
 
     /// Members that are gone for long are forgotten; their identities are not, so that no late
-    /// record brings them back (F11).
+    /// record brings them back (F11). Failed ones only where most members are: at the other side of a
+    /// split they stay listed, so that the two do not go on as two clusters that each forget apart.
     pub(super) fn forget_departed(&mut self, now: Time, out: &mut Outbox) {
-        let old: Vec<Slot> = self
+        let mut old: Vec<Slot> = self
             .table
             .slots()
             .filter(|&s| s != ME && !self.table.standing(s).is_live())
             .filter(|&s| now.since(self.table.since(s)) >= self.config.forget_after)
             .collect();
+        if !old.is_empty() && !self.holds_most() {
+            old.retain(|&slot| self.table.standing(slot) > Standing::Failed);
+        }
         for slot in old {
             self.forget(slot, out);
+        }
+    }
+
+    /// Whether most of the members are on this side, if there are two. Of two halves the one with the
+    /// lowest identity counts as more.
+    fn holds_most(&self) -> bool {
+        let lost = self.table.lost();
+        let lowest = |slots: &[Slot]| slots.iter().map(|&slot| self.table.id(slot)).min();
+        let here = lowest(self.table.live()).map_or(self.id, |id| id.min(self.id));
+        match self.table.size().cmp(&lost.len()) {
+            Ordering::Equal => lowest(lost).is_none_or(|there| here < there),
+            unequal => unequal == Ordering::Greater,
         }
     }
 

@@ -707,6 +707,9 @@ impl Node {
             return;
         }
         for &(origin, head) in &vectors.events {
+            if self.store.was_pruned(origin) {
+                continue;
+            }
             let before = self.events.head(origin);
             let due = self.events.skip_to(origin, head);
             self.stats.events_expired += u64::from(head > before && due.is_empty());
@@ -718,7 +721,7 @@ impl Node {
         }
         self.sessions.cursors.insert(peer, at);
         self.sessions.synced = true;
-        self.forget_unlisted(&vectors.entries);
+        self.forget_unlisted(vectors);
     }
 
     /// Equal vectors with unequal fingerprints are a fault: report it and compare in full, once.

@@ -441,14 +441,8 @@ impl Node {
     /// Whether the entry may be an old copy of what was deleted and forgotten: its writer is unknown, or
     /// it is a new key here and no later than the deletes that were forgotten.
     fn may_be_forgotten_already(&self, entry: &Entry) -> bool {
-        let epochs = &self.forgetting.epochs;
-        let old_and_new = || {
-            epochs.head() != 0
-                && entry.stamp <= epochs.floor
-                && !self.store.vector().covers(entry.dot)
-                && self.store.slot(&entry.keyspace, &entry.key).is_none()
-        };
-        self.is_unheard_of(entry.dot.origin) || old_and_new()
+        let old = self.forgetting.epochs.head() != 0 && self.may_be_deleted(entry);
+        self.is_unheard_of(entry.dot.origin) || old
     }
 
     /// `delta`: what of it is new, where that is known.
@@ -484,7 +478,13 @@ impl Node {
             stamp: entry.stamp,
         };
         let is_flag = *entry.keyspace == *flag::KEYSPACE;
-        self.emit_event(event, out);
+        // The key was deleted and forgotten: an older delete that comes late is no news.
+        let kept = self.store.kept(slot);
+        let new_here = kept.created == kept.applied;
+        let late = !entry.is_live() && new_here && entry.stamp <= self.forgetting.epochs.floor;
+        if !late {
+            self.emit_event(event, out);
+        }
         if is_flag {
             self.flag_changed(slot, out);
         }
@@ -561,6 +561,11 @@ impl Node {
     pub(super) fn apply_event(&mut self, event: StoredEvent, via: Via, now: Now, out: &mut Outbox) {
         let complete = !matches!(via, Via::Rumour(_));
         let written = (event.origin, event.seq);
+        if self.store.was_pruned(event.origin) {
+            // Its sender is forgotten, and with it which of its events were delivered.
+            self.stats.events_duplicate += 1;
+            return;
+        }
         let due = match self.events.receive(event, complete) {
             Received::Duplicate => {
                 self.stats.events_duplicate += 1;

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 
 use crate::base::clocks::Hlc;
+use crate::base::hash::content_address;
 use crate::wire::codec::{Decoded, Reader, put_u64, put_varint};
 use crate::wire::frame::{kind, put_frame};
 
@@ -37,17 +38,16 @@ impl Epochs {
         }
     }
 
-    /// Takes over what a peer knows. Where it does not know what was forgotten here (two sides that had
-    /// given each other up), that stays the head, so that it learns of it in turn.
+    /// Takes over what a peer knows. Where it does not know what was forgotten here, two histories
+    /// become one: that has a number of its own, which whoever knows but one of the two lacks.
     pub fn join(&mut self, other: &Epochs) {
-        let head = self.head();
+        let (head, theirs) = (self.head(), other.head());
         for &epoch in other.known.iter().rev() {
             self.add(epoch);
         }
         self.floor = self.floor.max(other.floor);
         if !other.knows(head) {
-            self.known.retain(|&epoch| epoch != head);
-            self.known.push_front(head);
+            self.add(both(head, theirs));
         }
     }
 
@@ -70,6 +70,13 @@ impl Epochs {
     }
 }
 
+/// The number of what came of two histories, the same whichever is met first.
+fn both(one: u64, other: u64) -> u64 {
+    let (low, high) = (one.min(other), one.max(other));
+    let bytes = [low.to_le_bytes(), high.to_le_bytes()].concat();
+    content_address(&bytes) as u64 | 1 // 0 is none
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,10 +89,13 @@ mod tests {
         assert_eq!((mine.head(), mine.knows(37), mine.knows(36)), (100, true, false));
         let mut theirs = Epochs::default();
         theirs.add(500);
+        let (before, mut same) = (mine.clone(), theirs.clone());
         mine.join(&theirs);
-        assert!(mine.knows(500) && mine.head() == 100);
+        assert!(mine.knows(500) && !before.knows(mine.head()) && !theirs.knows(mine.head()));
         theirs.join(&mine);
-        assert!(theirs.knows(99) && theirs.head() == 100);
+        assert!(theirs.knows(99) && theirs.head() == mine.head());
+        same.join(&before);
+        assert_eq!(same.head(), mine.head(), "each learnt from the other at one time");
         let mut bytes = Vec::new();
         mine.put_body(&mut bytes);
         assert_eq!(Epochs::decode(&bytes), Ok(mine));

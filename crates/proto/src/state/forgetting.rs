@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::entry::Entry;
-use super::store::{EntrySlot, Kept, Store};
-use crate::base::clocks::{Dot, Hlc};
+use super::store::{EntrySlot, Store};
+use crate::base::clocks::Hlc;
 use crate::base::id::NodeId;
 use crate::wire::codec::{DecodeError, Decoded, Reader, put_id, put_u64, put_varint};
 use crate::wire::frame::{kind, put_frame};
@@ -207,9 +207,14 @@ impl Store {
         let upto = self.vector.upto(origin);
         if upto > 0 {
             self.uncover(origin);
-            self.remember_pruned(origin, upto);
         }
+        self.remember_pruned(origin, upto);
         self.losers.remove(&origin);
+    }
+
+    /// Whether this writer is gone and was forgotten of late.
+    pub fn was_pruned(&self, origin: NodeId) -> bool {
+        self.pruned.contains_key(&origin)
     }
 
     /// A writer that was thought gone is a member again.
@@ -218,49 +223,32 @@ impl Store {
     }
 
     /// The state of a peer that knows what was forgotten, all of which is here now: what it covers and
-    /// does not hold was deleted. What it does not cover is given up as well where it is no later than
-    /// the deletes that were forgotten, or where the peer does not know its writer. Returns what was
-    /// given up, each with whether the peer has seen it.
+    /// does not hold was deleted. A value that it does not cover is given up as well where it is no
+    /// later than the deletes that were forgotten, as one of them may have beaten it. It goes on to
+    /// count as applied, here and from here at all: it was settled. A delete that is ahead of `clock`
+    /// stays, so that later writes here go above it. Returns what was given up, each with
+    /// whether the peer has seen it.
     pub fn follow(
         &mut self,
         held: &BTreeSet<EntrySlot>,
         covered: &[(NodeId, u64)],
         floor: Hlc,
-        me: NodeId,
+        clock: Hlc,
     ) -> Vec<(Entry, bool)> {
         let covered: Cut = covered.iter().copied().collect();
-        let known = |entry: &Entry| {
-            let origin = entry.dot.origin;
-            origin == me || covered.contains_key(&origin)
-        };
         let mut given_up = Vec::new();
         for slot in 0..self.entries.len() as EntrySlot {
             let Some(entry) = self.get(slot).map(|kept| &kept.entry) else { continue };
             let seen = is_covered(entry, &covered);
-            let stays = !seen && entry.stamp > floor && known(entry);
+            let stays = match entry.is_live() {
+                true => !seen && entry.stamp > floor,
+                false => !seen || entry.stamp > clock,
+            };
             if !held.contains(&slot) && !stays {
                 given_up.push((self.remove(slot), seen));
             }
         }
-        self.cover_no_more_than(&covered, me);
         given_up
-    }
-
-    /// Of others' writes, what was given up is not covered any more: who holds it may bring it.
-    fn cover_no_more_than(&mut self, covered: &Cut, me: NodeId) {
-        let beyond = |&origin: &NodeId| {
-            origin != me && self.vector.upto(origin) > covered.get(&origin).copied().unwrap_or(0)
-        };
-        let beyond: Vec<NodeId> = self.vector.origins().filter(beyond).collect();
-        for &origin in &beyond {
-            self.uncover(origin);
-        }
-        let of_them = |kept: &&Kept| beyond.contains(&kept.entry.dot.origin);
-        let held: Vec<Dot> =
-            self.entries.iter().flatten().filter(of_them).map(|kept| kept.entry.dot).collect();
-        for dot in held {
-            self.cover_dot(dot);
-        }
     }
 }
 

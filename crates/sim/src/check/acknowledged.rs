@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use tidings_proto::base::clocks::Dot;
 use tidings_proto::io::Event;
+use tidings_proto::node::EntryView;
 use tidings_proto::state::store::Store;
 
 use crate::observe::Observed;
@@ -71,12 +72,13 @@ impl Holders {
             let cluster = world.cluster(written.host);
             for host in world.up().filter(|&h| world.cluster(h) == cluster) {
                 let entry = world.view(host).entry(&written.keyspace, &written.key);
+                let clock = (written.stamp, dot.origin);
+                let beats = |e: &EntryView| (e.stamp, e.dot.origin) >= clock;
                 let holds = match &entry {
-                    Some(e) => (e.stamp, e.dot.origin) >= (written.stamp, dot.origin),
-                    // A delete may be forgotten.
-                    None => {
+                    Some(e) if e.value.is_some() || beats(e) => beats(e),
+                    // A delete may be forgotten, and an older one have come late.
+                    _ => {
                         let place = (written.keyspace.as_str(), written.key.as_slice());
-                        let clock = (written.stamp, dot.origin);
                         written.value.is_none() || world.seen().deleted_after(place, clock)
                     }
                 };

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use tidings_proto::NodeId;
+use tidings_proto::node::EntryView;
 
 use crate::world::World;
 
@@ -18,11 +19,14 @@ pub fn vectors_hold(world: &World) -> Result<(), String> {
                 continue;
             }
             let place = (written.keyspace.as_str(), written.key.as_slice());
-            match view.entry(place.0, place.1) {
-                Some(entry) if (entry.stamp, entry.dot.origin) >= (written.stamp, dot.origin) => {}
-                // A delete may be forgotten.
+            let clock = (written.stamp, dot.origin);
+            let entry = view.entry(place.0, place.1);
+            let held = |e: &EntryView| e.value.is_some() || (e.stamp, e.dot.origin) >= clock;
+            match entry.filter(held) {
+                Some(entry) if (entry.stamp, entry.dot.origin) >= clock => {}
+                // A delete may be forgotten, and an older one have come late.
                 None if written.value.is_none() => {}
-                None if world.seen().deleted_after(place, (written.stamp, dot.origin)) => {}
+                None if world.seen().deleted_after(place, clock) => {}
                 found => {
                     return Err(format!(
                         "rule 4: {} covers {dot:?} of key {} but holds {:?}",

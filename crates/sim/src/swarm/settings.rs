@@ -106,8 +106,7 @@ pub(super) fn draw(name: &str, rng: &mut Rng, so_far: &Config) -> String {
         "event_window" => ms(scaled(rng, 1000, 300_000)),
         "events_per_origin" => whole(rng, 1, 32).to_string(),
         "clock_bound" => ms(scaled(rng, 1, 600_000)),
-        // Two sides that gave each other up and both forget break rules 3, 4 and 6 when they meet.
-        "forget_every" => ms(0),
+        "forget_every" => ms(if rng.chance(0.3) { 0 } else { scaled(rng, period, 100 * period) }),
         other => panic!("{other} is a setting that nobody draws"),
     }
 }
