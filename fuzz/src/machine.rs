@@ -721,8 +721,7 @@ fn put_entry(entry: &Entry, choices: &mut Choices<'_>, out: &mut Vec<u8>) {
         let writer = entry.dot.origin.short();
         let before = entry.dot.seq.max(value.context().upto(writer));
         let seq = before.checked_add(1).filter(|&seq| seq <= SEQ_MAX)?;
-        let mut entry = entry.clone();
-        entry.dot.seq = seq;
+        let entry = Entry { dot: Dot { seq, ..entry.dot }, ..entry.clone() };
         let change = (**value).clone().apply(ShortDot { writer, seq }, &Operation::Clear).ok()?;
         EntryDelta::of_write(&entry, change)
     });

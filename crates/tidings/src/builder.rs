@@ -138,11 +138,8 @@ impl Builder {
 
     /// Starts the node on the current tokio runtime, which needs time and I/O enabled.
     pub async fn start(self) -> Result<Node, StartError> {
-        let Builder { name, tags, watch_buffer, .. } = &self;
-        let (name, tags, watch_buffer) = (name.clone(), tags.clone(), *watch_buffer);
+        let (name, tags, watch_buffer) = (self.name.clone(), self.tags.clone(), self.watch_buffer);
         let (config, bind, advertise) = self.checked()?;
-        let merges = self.merges.iter().map(|(name, (rule, _))| (name.clone(), rule.clone()));
-        let hooks = Hooks::new(merges.collect());
         let bound = bind_sockets(bind)?;
         let (disk, recovered) = open_disk(self.data_dir.clone()).await?;
         let (ready, starting) = oneshot::channel();
@@ -202,13 +199,18 @@ impl Builder {
             ended,
             losses,
             leaving: watch::Sender::new(false),
-            hooks,
+            hooks: self.hooks(),
         });
         if let (Ok(Err(reason)), Some(path)) = (starting.await, self.data_dir) {
             node.stop().await;
             return Err(StartError::DataDir { path, reason });
         }
         Ok(node)
+    }
+
+    fn hooks(&self) -> Hooks {
+        let rules = self.merges.iter().map(|(name, (rule, _))| (name.clone(), rule.clone()));
+        Hooks::new(rules.collect())
     }
 
     fn checked(&self) -> Result<(Config, SocketAddr, Option<Advertised>), StartError> {

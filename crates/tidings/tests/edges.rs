@@ -184,10 +184,10 @@ async fn a_programs_own_merge_is_checked_isolated_and_used() {
         all.into_iter().collect::<Vec<u8>>()
     };
     let samples = [&b"ab"[..], b"bc", b""];
-    let wrong = tidings::Node::builder("w").merge("carts", |a, _| a.to_vec(), &samples);
+    let wrong = Node::builder("w").merge("carts", |a, _| a.to_vec(), &samples);
     let refused = wrong.start().await.unwrap_err().to_string();
     assert!(refused.contains("\"carts\"") && refused.contains("not commutative"), "{refused}");
-    let node = tidings::Node::builder("m").merge("carts", union, &samples).start().await.unwrap();
+    let node = Node::builder("m").merge("carts", union, &samples).start().await.unwrap();
     let mut watch = node.watch();
     let carts = node.keyspace("carts");
     carts.set("ada", "cb").await.unwrap();
@@ -210,6 +210,6 @@ async fn a_programs_own_merge_is_checked_isolated_and_used() {
             }
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(5), told).await.expect("it is told");
+    timeout(Duration::from_secs(5), told).await.expect("it is told");
     node.stop().await;
 }
