@@ -26,7 +26,8 @@ use crate::membership::record::Standing;
 use crate::membership::table::{ME, Slot};
 use crate::state::crdt::Merged;
 use crate::state::flag::{self, Flag};
-use crate::state::store::{Kept, STAGED_MAX};
+use crate::state::groups::STAGED_MAX;
+use crate::state::store::Kept;
 
 /// Read-only access for HTTP, metrics and tests.
 #[derive(Clone, Copy)]

@@ -11,5 +11,6 @@ pub mod epochs;
 pub mod fields;
 pub mod flag;
 pub mod forgetting;
+pub mod groups;
 pub mod rot;
 pub mod store;
