@@ -5,7 +5,7 @@
 //! output. `SEEDS=n` sets how many scenarios are drawn.
 
 use tidings_sim::setup::soak;
-use tidings_sim::swarm::{Options, hunt, run};
+use tidings_sim::swarm::{NEWEST, Options, Tally, hunt, run};
 use tidings_sim::trace::Text;
 use tidings_sim::work::Work;
 
@@ -37,16 +37,21 @@ fn asked(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|s| s.parse().ok())
 }
 
-fn hunted(generation: u32, seeds: std::ops::Range<u64>) {
+fn hunted(generation: u32, seeds: std::ops::Range<u64>) -> Tally {
     let work = Work::quiet(0);
     let tally = hunt(&work, generation, seeds, Text::Off, &|broken| eprintln!("{broken}"));
     let rules = tally.by_rule();
     assert!(rules.is_empty(), "broken in {} scenarios: {rules:?}, see above", tally.run);
+    tally
 }
 
 #[test]
 fn random_scenarios_break_no_rule_and_become_equal_within_the_bound() {
-    hunted(2, 0..asked("SEEDS").unwrap_or(if soak() { 20_000 } else { 1000 }));
+    let seeds = asked("SEEDS").unwrap_or(if soak() { 20_000 } else { 1000 });
+    let tally = hunted(NEWEST, 0..seeds);
+    let (served, stale) = (tally.served, tally.stale);
+    println!("{served} acts of clients with sessions served, {stale} refused as stale");
+    assert!(served > seeds && stale > seeds / 10, "{served} served, {stale} stale");
 }
 
 #[test]
@@ -68,7 +73,7 @@ fn seeds_that_failed_once_do_not_fail_again() {
 #[test]
 fn replay() {
     let Some(seed) = asked("SEED") else { return };
-    let generation = asked("GENERATION").unwrap_or(2) as u32;
+    let generation = asked("GENERATION").unwrap_or(NEWEST.into()) as u32;
     let text = if std::env::var_os("TEXT").is_some() { Text::All } else { Text::Events };
     println!("{:#?}", Options::draw(generation, seed));
     match run(generation, seed, text) {

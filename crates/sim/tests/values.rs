@@ -1,6 +1,7 @@
 //! Decides how values that merge behave in a cluster: nothing that concurrent writers did is lost,
 //! whatever the network does, and all nodes come to the same (rows D1, D6).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tidings_proto::Config;
@@ -261,4 +262,71 @@ fn a_value_that_grows_too_large_is_refused() {
     update(&mut world, 0, "s", Kind::Set, Operation::Remove(vec![1; VALUE_BYTES_MAX / 2]));
     settle(&mut world, SETTLED);
     assert_eq!(elements(&world, 1, "s").len(), 1);
+}
+
+/// What a program makes of siblings that are lists of words: their union, as `Builder::merge` folds them.
+fn merged(world: &World, host: usize, key: &str) -> (Vec<u8>, Context) {
+    let Some(value) = world.entry(host, key).and_then(|e| e.merged) else {
+        return (Vec::new(), Context::default());
+    };
+    let words = value.siblings().fold(Vec::new(), |a, b| union(&a, b));
+    (words, value.context().clone())
+}
+
+fn union(a: &[u8], b: &[u8]) -> Vec<u8> {
+    let words = a.split(|&c| c == b' ').chain(b.split(|&c| c == b' ')).filter(|w| !w.is_empty());
+    words.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(&b' ')
+}
+
+/// Row D12: a program's own merge. Both sides of a split, and writers within one side, write what they
+/// merged of what they saw; reading writes nothing back, so whichever nodes read, and in whatever order, all
+/// come to one value that holds every word, and the next write leaves it alone.
+#[test]
+fn a_programs_own_merge_gives_all_nodes_one_value_whoever_reads() {
+    let mut most = 0;
+    for seed in 0..if soak() { 500 } else { 12 } {
+        let mut rng = Rng::from_u64(seed);
+        let mut world = joined(seed, WorldConfig::default(), 6, &Config::local());
+        let mut words = BTreeSet::new();
+        let mut write = |world: &mut World, host: usize, word: String| {
+            let (here, context) = merged(world, host, "cart");
+            let operation =
+                Operation::Assign { value: union(&here, word.as_bytes()), read: Some(context) };
+            update(world, host, "cart", Kind::Register, operation);
+            words.insert(word.into_bytes());
+        };
+        write(&mut world, 0, "first".to_owned());
+        settle(&mut world, SETTLED);
+        world.split_off((0..6).filter(|_| rng.chance(0.5)));
+        for n in 0..12 {
+            write(&mut world, rng.index(6), format!("word-{n:02}"));
+            let ms = if rng.chance(0.5) { 0 } else { rng.below(200) };
+            world.run_for(Duration::from_millis(ms));
+        }
+        world.net.heal();
+        let readers: Vec<usize> = (0..6).filter(|_| rng.chance(0.5)).collect();
+        for _ in 0..20 {
+            readers.iter().for_each(|&host| drop(merged(&world, host, "cart")));
+            world.run_for(Duration::from_millis(50));
+        }
+        settle(&mut world, SETTLED);
+        let siblings = |world: &World, host: usize| -> Vec<Vec<u8>> {
+            let value = world.entry(host, "cart").and_then(|e| e.merged).expect("it was written");
+            value.siblings().map(|s| s.to_vec()).collect()
+        };
+        most = most.max(siblings(&world, 0).len());
+        let last = rng.index(6);
+        for host in 0..6 {
+            assert_eq!(siblings(&world, host), siblings(&world, 0), "seed {seed}: in one order");
+            assert_eq!(merged(&world, host, "cart"), merged(&world, 0, "cart"), "seed {seed}");
+        }
+        write(&mut world, last, "last".to_owned());
+        settle(&mut world, SETTLED);
+        let all = words.iter().cloned().collect::<Vec<_>>().join(&b' ');
+        for host in 0..6 {
+            assert_eq!(siblings(&world, host), [all.clone()], "seed {seed}: one, with every word");
+        }
+    }
+    println!("at most {most} siblings");
+    assert!(most >= 3, "no three writes were concurrent");
 }

@@ -39,6 +39,13 @@ pub enum Action {
         key: u64,
         unset: bool,
     },
+    /// A client brings its session, then reads or writes a key of the clients.
+    Client {
+        host: usize,
+        client: u64,
+        key: u64,
+        write: bool,
+    },
     Join {
         host: usize,
         other: usize,
@@ -205,6 +212,7 @@ impl Action {
             | Group { host, .. }
             | Emit { host, .. }
             | Tag { host, .. }
+            | Client { host, .. }
             | Leave { host }
             | Crash { host }
             | Destroy { host }

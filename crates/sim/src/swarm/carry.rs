@@ -44,6 +44,9 @@ impl Run<'_> {
                     self.user(action);
                 }
             }
+            Action::Client { host, client, key, write } if self.is_running(host) => {
+                return self.client(host, client, key, write);
+            }
             Action::Replay { .. }
             | Action::Foreign { .. }
             | Action::Garble { .. }

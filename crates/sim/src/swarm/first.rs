@@ -67,6 +67,7 @@ pub(super) fn draw(seed: u64) -> Options {
         keys: 1 + rng.below(12),
         safety_ms: (20 + rng.below(60)) * 1000,
         weights: weights.to_vec(),
+        clients: 0,
     }
 }
 

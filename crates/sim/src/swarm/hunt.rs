@@ -20,6 +20,9 @@ pub struct Tally {
     pub broken: Vec<Broken>,
     /// Inputs handled by all nodes of all runs.
     pub inputs: u64,
+    /// Reads and writes of clients with sessions: answered, and refused as stale.
+    pub served: u64,
+    pub stale: u64,
     /// The share of the bound that each healed run needed.
     pub shares: Vec<f64>,
     /// Seconds that each healed run needed.
@@ -63,6 +66,8 @@ pub fn hunt(
             Ok(passed) => {
                 tally.closest.extend(passed.healed.map(|h| (h.share(), seed)));
                 tally.inputs += passed.inputs;
+                tally.served += passed.served;
+                tally.stale += passed.stale;
                 tally.shares.extend(passed.healed.map(|h| h.share()));
                 tally.seconds.extend(passed.healed.map(|h| h.took.as_secs_f64()));
             }

@@ -8,6 +8,7 @@
 //! | `settings` | how every setting of a node is named and drawn |
 //! | `first`, `second` | what the seeds of each generation mean |
 //! | `action`, `carry` | what can happen, and how it is carried out |
+//! | `clients` | what clients with sessions do and are promised |
 //! | `run` | start, safety, liveness |
 //! | `shrink` | how a failing scenario is made smaller |
 //! | `hunt` | how many seeds are run, and what is counted |
@@ -15,6 +16,7 @@
 
 mod action;
 mod carry;
+mod clients;
 mod first;
 mod hunt;
 mod options;

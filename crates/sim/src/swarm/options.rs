@@ -14,8 +14,10 @@ use crate::region::Regions;
 use crate::world::WorldConfig;
 
 /// How scenarios were drawn. A seed means the same for ever within its generation.
-pub const GENERATIONS: [u32; 2] = [1, 2];
-pub const NEWEST: u32 = 2;
+///
+/// The third is the second with clients that bring sessions to one node and then to another.
+pub const GENERATIONS: [u32; 3] = [1, 2, 3];
+pub const NEWEST: u32 = 3;
 
 /// What a run is made of, besides what happens in it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +44,9 @@ pub struct Options {
     pub safety_ms: u64,
     /// Weight of each kind of action, in the order of the generation's list.
     pub weights: Vec<u64>,
+    /// How likely a client with a session acts before a step, in percent.
+    #[serde(default)]
+    pub clients: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +123,10 @@ impl Options {
         match generation {
             1 => super::first::draw(seed),
             2 => super::second::draw(seed),
+            3 => {
+                let clients = super::clients::draw_share(seed);
+                Options { generation: 3, clients, ..super::second::draw(seed) }
+            }
             other => panic!("generation {other}: expected one of {GENERATIONS:?}"),
         }
     }

@@ -12,6 +12,7 @@ use tidings_proto::io::{Command, CommandError};
 use tidings_proto::{Config, Time};
 
 use super::action::{NEWCOMERS, STRANGERS};
+use super::clients::{self, Clients};
 use super::options::{Options, Scenario, Step};
 use super::{Broken, Rule, first, second};
 use crate::check::{Healed, becomes_equal, within_limits};
@@ -29,6 +30,9 @@ pub struct Passed {
     pub healed: Option<Healed>,
     /// Inputs handled by all nodes.
     pub inputs: u64,
+    /// Reads and writes of clients with sessions: answered, and refused as stale.
+    pub served: u64,
+    pub stale: u64,
 }
 
 /// Runs one scenario. A panic of a node is a broken rule 8 and comes back as such.
@@ -69,6 +73,7 @@ pub(super) struct Run<'a> {
     pub(super) dying: Vec<(usize, Time)>,
     /// Counts users' actions: every value is another.
     pub(super) values: u64,
+    pub(super) clients: Clients,
 }
 
 /// How often a command is given before it is given up, a tenth of a second apart.
@@ -90,6 +95,7 @@ impl<'a> Run<'a> {
             gone: Vec::new(),
             dying: Vec::new(),
             values: 0,
+            clients: Clients::default(),
         }
     }
 
@@ -110,7 +116,8 @@ impl<'a> Run<'a> {
             _ => self.calm()?,
         };
         let (trace, inputs) = (self.world.trace_hash(), self.world.inputs());
-        Ok(Passed { trace, healed, inputs })
+        let Clients { served, stale, .. } = self.clients;
+        Ok(Passed { trace, healed, inputs, served, stale })
     }
 
     // The start.
@@ -198,8 +205,13 @@ impl<'a> Run<'a> {
         let seed = Rng::from_u64(self.options.seed).bytes32();
         let first = self.options.generation == 1;
         let mut rng = Rng::fork(&seed, if first { "swarm actions" } else { "swarm actions 2" });
+        let mut own = Rng::fork(&seed, "swarm clients");
         let end = self.world.now() + self.options.safety();
         while self.world.now() < end {
+            if own.below(100) < self.options.clients {
+                let step = clients::draw_step(self, &mut own);
+                self.step(step, done)?;
+            }
             let draw_step = if first { first::draw_step } else { second::draw_step };
             let step = draw_step(self, &mut rng);
             self.step(step, done)?;

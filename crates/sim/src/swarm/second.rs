@@ -73,6 +73,7 @@ pub(super) fn draw(seed: u64) -> Options {
         keys: 1 + rng.below(12),
         safety_ms: 0,
         weights: Vec::new(),
+        clients: 0,
     };
     draw_settings(&mut options, &mut rng);
     let config = options.config(0).expect("drawn settings are valid");
