@@ -123,6 +123,7 @@ fn summarize(flags: &Flags, tally: &Tally, asked: u64, took: Duration) {
             "seeds": tally.run, "asked": asked, "generation": flags.generation,
             "failed": tally.broken.len(), "rules": tally.by_rule(),
             "seconds": seconds, "seeds_per_second": per_second, "inputs": tally.inputs,
+            "session_acts": tally.served, "session_stale": tally.stale,
             "share_of_bound": quantiles(share), "closest_to_bound": tally.closest, "equal_after_seconds": quantiles(healed),
         }})
         .to_string());
@@ -201,14 +202,14 @@ fn replay(flags: &Flags, effort: &Effort, path: &Path) -> Result<(), Failure> {
 }
 
 fn tell_passed(flags: &Flags, passed: &Passed) {
-    let Passed { trace, healed, inputs } = passed;
+    let Passed { trace, healed, inputs, served, stale } = passed;
     let took = healed.map(|h| h.took.as_secs_f64());
     let bound = healed.map(|h| h.bound.as_secs_f64());
     if flags.json {
         let trace = format!("{trace:032x}");
         say(&json!({"passed": {
             "trace_hash": trace, "inputs": inputs, "equal_after_seconds": took,
-            "bound_seconds": bound,
+            "bound_seconds": bound, "session_acts": served, "session_stale": stale,
         }})
         .to_string());
         return;
