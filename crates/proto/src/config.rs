@@ -153,6 +153,33 @@ impl FromStr for Damping {
     }
 }
 
+/// How user events reach all members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broadcast {
+    /// Told to members by chance, several times each.
+    Rumours,
+    /// Handed down a tree, about one copy for each member.
+    Tree,
+}
+
+const BROADCASTS: [(&str, Broadcast); 2] =
+    [("rumours", Broadcast::Rumours), ("tree", Broadcast::Tree)];
+
+impl fmt::Display for Broadcast {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = BROADCASTS.iter().find(|(_, broadcast)| broadcast == self);
+        f.write_str(named.expect("every way has a name").0)
+    }
+}
+
+impl FromStr for Broadcast {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Broadcast, ()> {
+        BROADCASTS.iter().find(|(name, _)| *name == text).map(|(_, way)| *way).ok_or(())
+    }
+}
+
 /// Which side of a split goes on owning what must have one owner. Membership does not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SplitPolicy {
@@ -252,6 +279,9 @@ pub struct Config {
     pub eager_fanout: usize,
     /// Who they are, tick by tick and at once.
     pub peer_choice: PeerChoice,
+    /// How this node's events reach all. [`Broadcast::Tree`]: a copy for each member in `eager_fanout`
+    /// ways at each step, near ones first; for large clusters and large events.
+    pub broadcast: Broadcast,
     /// Longest wait to batch fresh news into one packet.
     pub batch: Duration,
     /// Sends of one rumour by one node: this times log2(n + 1), rounded up. With 1.8 rumours alone
@@ -376,6 +406,7 @@ impl Config {
             fanout: 3,
             eager_fanout: 6,
             peer_choice: PeerChoice::Uniform,
+            broadcast: Broadcast::Rumours,
             batch: Duration::from_millis(10),
             transmit_factor: 1.8,
             damping: Damping::Sends,

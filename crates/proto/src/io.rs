@@ -641,6 +641,10 @@ counters! {
     joins, leaves, members_reaped, name_conflicts, recontacts, seed_contacts,
     /// Dissemination: rumour frames sent by class, and received ones that were already known.
     rumours_member_sent, rumours_state_sent, rumours_event_sent, rumours_stale,
+    /// Events handed down the tree: sent again as nobody answered, handed to another member, left to
+    /// sessions, and sent while too many answers were waited for.
+    branches_again, branches_moved, branches_given_up, branches_untracked,
+    /// Packets of gossip, and what else goes with them.
     gossip_packets_sent, pulls_sent, rumours_cooled, peers_replaced, interest_sent, readers_told,
     /// Rumours dropped because `rumours_max` of their class waited, by class: repair brings what they
     /// said. Own writes and events refused for the same reason.

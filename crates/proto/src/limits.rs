@@ -83,6 +83,12 @@ pub const READERS_WAITING_MAX: usize = 1024;
 pub const PENDING_WRITES_MAX: usize = 4096;
 /// Events of one origin that wait for an earlier one. More: the newest is dropped and repaired.
 pub const EVENTS_WAITING_MAX: usize = 512;
+/// Events handed down the tree whose receivers have not answered, 120 bytes each. More: sent all the
+/// same, but not again; own events are refused as overloaded at half of it.
+pub const HANDOVERS_MAX: usize = 4096;
+/// Parts of the tree that a node remembers to have answered for. More: the oldest is forgotten, and
+/// told again to whoever is handed it twice.
+pub const SPANS_TAKEN_MAX: usize = 1024;
 /// Identities of departed members kept after they are forgotten, so that nobody brings them back.
 pub const FORGOTTEN_MAX: usize = 8192;
 /// Seeds.

@@ -456,6 +456,8 @@ fn huge_counts_allocate_nothing() {
         kind::FILTER,
         kind::PULL,
         kind::INTEREST,
+        kind::BRANCH,
+        kind::BRANCH_TAKEN,
     ];
     for frame in lists {
         for huge in [99_999, u64::from(u32::MAX), u64::MAX] {

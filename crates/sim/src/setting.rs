@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use tidings_proto::Config;
-use tidings_proto::config::{Damping, Detector, PeerChoice, Reconciliation, SplitPolicy};
+use tidings_proto::config::{
+    Broadcast, Damping, Detector, PeerChoice, Reconciliation, SplitPolicy,
+};
 
 use crate::duration;
 
@@ -50,7 +52,7 @@ pub const SETTINGS: &[Setting] = settings! {
     datagram_bytes: usize, changes_bytes: usize, burst_packets: usize, rumours_max: usize, aggregate_interval: Duration, seed_every: u32,
     recontacts: usize, cut_quiet: Duration, split_policy: SplitPolicy, split_quorum: usize, forget_after: Duration, anti_entropy: bool, rumours: bool,
     sessions_max: usize, reconciliation: Reconciliation, scrub_cycle: Duration, event_window: Duration, events_per_origin: usize,
-    clock_bound: Duration, forget_every: Duration, peer_choice: PeerChoice,
+    clock_bound: Duration, forget_every: Duration, peer_choice: PeerChoice, broadcast: Broadcast,
     hot_threshold: u32, hot_window: Duration, hot_bias: f64, hot_shed: usize,
 };
 
@@ -95,7 +97,7 @@ macro_rules! parsed {
 parsed! {
     usize: "a whole number", u32: "a whole number", f64: "a number", bool: "true or false",
     Detector: "swim, heartbeat, phi, phi-normal, phi-akka or phi-exponential",
-    Reconciliation: "auto, sketch, merkle or digest", Damping: "sends, counter, coin or age", PeerChoice: "uniform or shuffled",
+    Reconciliation: "auto, sketch, merkle or digest", Damping: "sends, counter, coin or age", PeerChoice: "uniform or shuffled", Broadcast: "rumours or tree",
     SplitPolicy: "none, keep-majority, static-quorum, keep-oldest or lease"
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tidings_proto::Config;
 use tidings_proto::base::policy::{Mode, Policy};
-use tidings_proto::config::{Damping, Detector, PeerChoice, PhiForm, Reconciliation, SplitPolicy};
+use tidings_proto::config::{
+    Broadcast, Damping, Detector, PeerChoice, PhiForm, Reconciliation, SplitPolicy,
+};
 use tidings_proto::io::{Command, Contribution, Owning};
 use tidings_sim::reconcile::{Difference, Lacks, Replicas};
 use tidings_sim::setup::{joined, spread};
@@ -193,6 +195,12 @@ const ROWS: &[Row] = &[
         low: |c| c.peer_choice = PeerChoice::Shuffled,
         high: |_| {},
         measure: until_the_last_peer_is_told,
+    },
+    Row {
+        setting: "broadcast",
+        low: |c| c.broadcast = Broadcast::Tree,
+        high: |_| {},
+        measure: copies_of_an_event,
     },
     Row {
         setting: "batch",
@@ -675,6 +683,14 @@ fn sessions_at_once(config: &Config) -> f64 {
         most = most.max(world.calls_open(5));
     }
     most as f64
+}
+
+fn copies_of_an_event(config: &Config) -> f64 {
+    let mut world = converged(40, config);
+    world.emit(1, "e", b"1");
+    world.run_for(secs(3));
+    assert_eq!(world.seen().counts.user, 40);
+    total(&world, |w, h| w.node(h).stats().rumours_event_sent)
 }
 
 fn events_replayed(config: &Config) -> f64 {

@@ -72,6 +72,7 @@ pub mod domain {
     pub const FILTER: u8 = 11;
     pub const FLAG: u8 = 12;
     pub const ENTRY_DELTA: u8 = 13;
+    pub const ZONE: u8 = 14;
 }
 
 /// An order-free, incremental hash of a set: the sum mod 2^128 of the keyed hashes of its

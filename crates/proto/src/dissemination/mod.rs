@@ -7,3 +7,4 @@ pub mod pull;
 pub mod queue;
 pub mod rounds;
 pub mod trail;
+pub mod tree;

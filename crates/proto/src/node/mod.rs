@@ -9,6 +9,7 @@
 //! | `probing` | probes, helpers, witnesses, recontact |
 //! | `aggregates` | numbers over all members, exchanged in epochs |
 //! | `asking` | what a request of ours asks for |
+//! | `branching` | events handed down a tree, and again where nobody answers |
 //! | `cuts` | losses told as one event, which side of a split may own |
 //! | `detector` | signs of life in, doubt and relief out, by the detector of choice |
 //! | `verdicts` | accusations, suspicion, refutation, conviction |
@@ -31,6 +32,7 @@
 mod aggregates;
 mod answering;
 mod asking;
+mod branching;
 mod cuts;
 mod detector;
 mod flags;
@@ -92,6 +94,7 @@ pub use view::{Contact, EntryView, Evidence, FlagView, Holding, Level, View};
 
 use aggregates::Aggregates;
 use asking::Asked;
+use branching::Branches;
 use cuts::Cuts;
 use detector::Pulse;
 use flags::Flags;
@@ -157,6 +160,7 @@ pub struct Node {
     queue: RumourQueue,
     rounds: Rounds,
     pulling: Pulling,
+    branches: Branches,
     choice: Choice,
 
     /// Identities that are over and forgotten, with their last incarnation; bounded.
@@ -263,6 +267,7 @@ impl Node {
             queue: RumourQueue::default(),
             rounds: Rounds::default(),
             pulling: Pulling::new(&seed),
+            branches: Branches::new(&seed),
             choice: Choice::new(&seed),
             forgotten: Forgotten::default(),
             seeds: Vec::new(),
@@ -481,6 +486,7 @@ impl Node {
         self.run_policies(now, out);
         self.run_readers(now.mono, out);
         self.run_pulls(now, out);
+        self.run_branches(now, out);
         self.run_aggregates(now, out);
         self.run_scrub(now, out);
         self.run_forgetting(now, out);
@@ -515,6 +521,7 @@ impl Node {
                     .min(self.rounds.next_deadline())
                     .min(self.joins.next_deadline())
                     .min(self.pulling.next_deadline())
+                    .min(self.branches.tree.next_deadline())
                     .min(self.sessions.next_deadline())
                     .min(self.receipts.next_deadline())
                     .min(self.flags.next_deadline())

@@ -22,9 +22,10 @@ use crate::dissemination::interest::Interest;
 use crate::dissemination::pull::Pull;
 use crate::dissemination::queue::{Encoded, Topic};
 use crate::dissemination::trail::Trail;
+use crate::dissemination::tree::{Span, Taken};
 use crate::flow;
 use crate::io::{Alarm, CommandError, Event, Outbox, Output};
-use crate::limits::RUMOUR_BYTES_MAX;
+use crate::limits::{HANDOVERS_MAX, RUMOUR_BYTES_MAX};
 use crate::membership::record::{Accusers, Precedence, Record, RecordHead, Standing, put_record};
 use crate::membership::table::{Slot, Table};
 use crate::peers::Round;
@@ -90,6 +91,7 @@ impl Node {
             return;
         }
         self.heard_from(sender, now, out);
+        self.branches.handed = None;
         for frame in Frames::new(body) {
             let read = match frame {
                 Ok((kind::MEMBER, body)) => self.told_record(body, sender, now, out),
@@ -183,6 +185,11 @@ impl Node {
                 self.receipts.trail = Trail::decode(body, now.mono, transit)?;
                 return Ok(());
             }
+            kind::BRANCH => {
+                self.branches.handed = Some((Span::decode(body)?, from));
+                return Ok(());
+            }
+            kind::BRANCH_TAKEN => self.branch_taken(Taken::decode(body)?, sender, now.mono),
             kind::ASK => self.asked(Ask::decode(body)?, sender, from, now.mono, out),
             kind::ANSWER => self.answered_ask(Answer::decode(body)?, sender),
             kind::AGGREGATE => {
@@ -393,6 +400,7 @@ impl Node {
 
     /// Nobody listens there: another takes the place in the round at once (row C8).
     pub(super) fn replace_refused(&mut self, to: SocketAddr, now: Now, out: &mut Outbox) {
+        self.branch_refused(to, now.mono);
         let at = |&slot: &Slot| self.table.in_use(slot) && self.table.addr(slot) == to;
         let Some(place) = self.choice.last.iter().position(at) else { return };
         let slot = self.choice.last.swap_remove(place);
@@ -490,7 +498,10 @@ impl Node {
     /// is half of what may wait. Alone there is nobody to wait for.
     pub(super) fn may_tell_more(&self, topic: Topic) -> Result<(), CommandError> {
         let waiting = self.queue.untold(topic);
-        if waiting <= self.config.rumours_max / 2 || self.table.live().is_empty() {
+        let handed = self.branches.tree.waiting();
+        let most = if topic == Topic::Event { HANDOVERS_MAX / 2 } else { usize::MAX };
+        if waiting <= self.config.rumours_max / 2 && handed <= most || self.table.live().is_empty()
+        {
             return Ok(());
         }
         let retry_after = flow::drain_time(&self.config, waiting);

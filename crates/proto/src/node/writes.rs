@@ -15,6 +15,7 @@ use crate::base::time::{Now, Time};
 use crate::config::Damping;
 use crate::dissemination::events::{Received, StoredEvent};
 use crate::dissemination::queue::Topic;
+use crate::dissemination::tree::Span;
 use crate::flow::DISK_RETRY;
 use crate::io::{Alarm, CommandError, CommandId, Conflict, Event, Outbox, Reply, UserEvent};
 use crate::limits::{
@@ -561,6 +562,7 @@ impl Node {
     pub(super) fn apply_event(&mut self, event: StoredEvent, via: Via, now: Now, out: &mut Outbox) {
         let complete = !matches!(via, Via::Rumour(_));
         let written = (event.origin, event.seq);
+        let handed = self.branches.handed.take();
         if self.store.was_pruned(event.origin) {
             // Its sender is forgotten, and with it which of its events were delivered.
             self.stats.events_duplicate += 1;
@@ -569,7 +571,10 @@ impl Node {
         let due = match self.events.receive(event, complete) {
             Received::Duplicate => {
                 self.stats.events_duplicate += 1;
-                if let (false, Some(number)) = (complete, self.events.number_of(written)) {
+                if let Some(handed) = handed {
+                    let number = self.events.number_of(written);
+                    self.take_branch(written, number, handed, now.mono, out);
+                } else if let (false, Some(number)) = (complete, self.events.number_of(written)) {
                     self.heard_again(Topic::Event, number);
                 }
                 return;
@@ -583,8 +588,17 @@ impl Node {
         };
         let number = self.events.newest_number();
         self.receipts.delays.events.add(self.way_here(via, None, now));
-        if via != Via::Joining {
-            self.tell(Topic::Event, number, now.mono);
+        match handed {
+            Some(handed) => self.take_branch(written, Some(number), handed, now.mono, out),
+            None if !self.goes_by_tree() && via != Via::Joining => {
+                self.tell(Topic::Event, number, now.mono);
+            }
+            None if via == Via::Rumour(self.id) => {
+                self.hand_on(written, number, Span::ALL, now.mono, out);
+            }
+            // Not the tree's, so a rumour; what sessions bring, the tree has brought to the others.
+            None if matches!(via, Via::Rumour(_)) => self.tell(Topic::Event, number, now.mono),
+            None => {}
         }
         self.deliver(due, out);
     }

@@ -26,6 +26,9 @@ pub mod kind {
     pub const VERDICT: u8 = 23;
     pub const REBUTTAL: u8 = 24;
     pub const ENTRY_DELTA: u8 = 25;
+    /// Says for whom the receiver tells on the event that follows.
+    pub const BRANCH: u8 = 26;
+    pub const BRANCH_TAKEN: u8 = 27;
     // Who has applied what.
     pub const ASK: u8 = 28;
     pub const ANSWER: u8 = 29;

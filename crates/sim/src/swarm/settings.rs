@@ -40,6 +40,7 @@ const LATER: &[&str] = &[
     "hot_window",
     "hot_bias",
     "hot_shed",
+    "broadcast",
 ];
 
 pub(super) fn is_later(name: &str) -> bool {
@@ -84,6 +85,7 @@ pub(super) fn draw(name: &str, rng: &mut Rng, so_far: &Config) -> String {
         "hot_bias" => hundredths(rng, 0, 95),
         "hot_shed" => scaled(rng, 1, 10_000).to_string(),
         "peer_choice" => "shuffled".to_owned(),
+        "broadcast" => "tree".to_owned(),
         "pull_interval" => ms(scaled(rng, 100, 20_000)),
         "datagram_bytes" => whole(rng, 1200, 9000).to_string(),
         "changes_bytes" => whole(rng, 1024, so_far.datagram_bytes as u64 - 100).to_string(),
