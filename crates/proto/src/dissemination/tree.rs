@@ -342,6 +342,7 @@ impl Tree {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::rng::Rng;
     use crate::wire::frame::Frames;
     use proptest::prelude::*;
 

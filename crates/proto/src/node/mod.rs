@@ -242,7 +242,6 @@ impl Node {
         let mut store = Store::new(key, config.durable);
         let disk = disk::recover(&recovered.pairs, &mut store, &key, now);
         let was_here = identity.replaces.is_none() && !recovered.pairs.is_empty();
-        let numbers_lost = was_here && are_numbers_lost(disk.reserved, &store, identity.id);
         let reserved = disk.reserved.unwrap_or_default();
         let incarnation = reserved.incarnation + 1;
         let (own, precedence) = own_record(&key, &identity, incarnation, now)?;
@@ -292,7 +291,7 @@ impl Node {
             stats: Stats::default(),
             deadline: Time::NEVER,
             alarms: [Time::ZERO; Alarm::KINDS],
-            numbers_lost,
+            numbers_lost: was_here && are_numbers_lost(disk.reserved, &store, identity.id),
             config,
             key,
             facts,
