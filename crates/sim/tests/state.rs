@@ -224,6 +224,8 @@ fn metadata_stays_bounded_over_churn() {
     assert_eq!(view.counts(), (12, 0, 0));
     assert_eq!(view.rumours_waiting(), 0);
     assert!(view.entry_counts().0 <= 10);
+    // The writers of what is held, and the living.
+    assert!(view.vector().len() <= 22, "{} writers", view.vector().len());
 }
 
 /// F16: a value at the cap is taken, one byte more is refused with its size; a cluster that holds

@@ -3,7 +3,8 @@
 //! one that was not.
 //!
 //! One node asks, the others wait for it. Rounds: "do you cover this?", where writes lost to others
-//! meanwhile "and these?", then "all do: forget". A member that is failed and not retired is waited for.
+//! meanwhile "and these?" until none is left, then "all do: forget". A member that is failed and not
+//! retired is waited for.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -61,7 +62,9 @@ struct Pass {
     asked: Cut,
     /// Places in `cut` of writers that all would forget.
     gone: u64,
+    /// What some have said that others may not know, and what of it all do.
     losers: Cut,
+    agreed: Cut,
     members: BTreeMap<NodeId, Progress>,
     started: Time,
     next: Time,
@@ -170,6 +173,7 @@ impl Node {
             cut,
             gone,
             losers: Cut::new(),
+            agreed: Cut::new(),
             members: BTreeMap::new(),
             started: now.mono,
             next: now.mono,
@@ -193,6 +197,11 @@ impl Node {
         for slot in self.table.live().to_vec() {
             let (id, addr) = (self.table.id(slot), self.table.addr(slot));
             let known = pass.members.get(&id).copied();
+            if known.is_none() && pass.round > 1 && pass.round != FORGET {
+                // It would have to be asked everything: all are, anew.
+                self.forgetting.ask_at = now.mono + self.patience();
+                return;
+            }
             if known.is_some_and(|p| p.round >= pass.round) {
                 continue;
             }
@@ -248,19 +257,20 @@ impl Node {
             return;
         }
         pass.gone &= mine.gone;
-        pass.losers.extend(mine.losers);
-        let known = |(origin, upto): (&NodeId, &u64)| {
-            pass.cut.get(origin).is_some_and(|known| known >= upto)
+        join(&mut pass.losers, &mine.losers);
+        join(&mut pass.agreed, &pass.asked);
+        let agreed = |(origin, upto): &(&NodeId, &u64)| {
+            pass.agreed.get(origin).is_some_and(|known| known >= upto)
         };
-        let beyond: Cut =
-            pass.losers.iter().filter(|l| !known(*l)).map(|(&o, &n)| (o, n)).collect();
-        if pass.round == 1 && !beyond.is_empty() {
-            pass.round = 2;
-            pass.asked = beyond.into_iter().take(CUT_MAX).collect();
-        } else {
+        let open = pass.losers.iter().filter(|loser| !agreed(loser));
+        let beyond: Cut = open.map(|(&origin, &upto)| (origin, upto)).take(CUT_MAX).collect();
+        if beyond.is_empty() {
             self.carry_out(pass.id, pass.gone);
             pass.round = FORGET;
             pass.asked = Cut::new();
+        } else if pass.round + 1 < FORGET {
+            pass.round += 1;
+            pass.asked = beyond;
         }
         self.forgetting.pass = Some(pass);
     }
@@ -303,23 +313,30 @@ impl Node {
         let head = self.forgetting.epochs.head();
         let known = self.forgetting.epochs.knows(question.head);
         let covers = known && self.store.covers_cut(&question.cut);
-        let losers = self.store.losers_beyond(&question.cut);
+        let place = self.forgetting.noted.iter().position(|n| n.pass == question.pass);
+        let before = place.map(|at| &self.forgetting.noted[at]);
+        // The places of those gone are places of the first question.
+        let cut = before.map_or(&question.cut, |noted| &noted.cut);
+        let mut agreed = question.cut.clone();
+        for noted in before {
+            join(&mut agreed, &noted.cut);
+            join(&mut agreed, &noted.losers);
+        }
         let mut answer = Consent {
             pass: question.pass,
             round: question.round,
             yes: false,
             head,
-            gone: self.may_be_forgotten(&question.cut, question.gone),
-            losers: losers.clone().unwrap_or_default(),
+            gone: self.may_be_forgotten(cut, question.gone),
+            losers: self.store.losers_beyond(&agreed),
         };
-        if !covers || losers.is_none() || self.writes.refused() || self.waits_for_members() {
+        if !covers || self.writes.refused() || self.waits_for_members() {
             return answer;
         }
-        let place = self.forgetting.noted.iter().position(|n| n.pass == question.pass);
+        let persist = self.writes.persist_seq + u64::from(self.store.is_dirty());
         let noted = match place {
             Some(at) => &mut self.forgetting.noted[at],
             None if question.round == 1 => {
-                let persist = self.writes.persist_seq + u64::from(self.store.is_dirty());
                 self.forgetting.noted.push_back(Noted {
                     pass: question.pass,
                     cut: question.cut.clone(),
@@ -334,9 +351,8 @@ impl Node {
             }
             None => return answer,
         };
-        if question.round > 1 && noted.losers != question.cut {
-            noted.losers = question.cut.clone();
-            noted.persist = self.writes.persist_seq + u64::from(self.store.is_dirty());
+        if question.round > 1 && join(&mut noted.losers, &question.cut) {
+            noted.persist = persist;
         }
         answer.yes = !self.config.durable || self.writes.durable_upto >= noted.persist;
         answer
@@ -375,9 +391,7 @@ impl Node {
         let Some(progress) = asked else { return };
         if answer.yes {
             progress.round = progress.round.max(answer.round);
-            if answer.round == 1 {
-                pass.losers.extend(answer.losers);
-            }
+            join(&mut pass.losers, &answer.losers);
             if answer.round != FORGET {
                 pass.gone &= answer.gone;
             }
@@ -674,6 +688,17 @@ impl Node {
         names.sort();
         names
     }
+}
+
+/// The higher of both for each origin; true if something rose.
+fn join(cut: &mut Cut, other: &Cut) -> bool {
+    let mut rose = false;
+    for (&origin, &upto) in other {
+        let known = cut.entry(origin).or_default();
+        rose |= upto > *known;
+        *known = upto.max(*known);
+    }
+    rose
 }
 
 /// Questions whose answers hold entries.

@@ -182,18 +182,13 @@ impl Store {
         self.losers.retain(|origin, &mut seq| known.get(origin).is_none_or(|&upto| upto < seq));
     }
 
-    /// Losers that are not within `cut`, as many as an answer holds; `None`: there are more.
-    pub fn losers_beyond(&self, cut: &Cut) -> Option<Cut> {
-        let beyond: Cut = self
-            .losers
-            .iter()
-            .filter(|(origin, seq)| cut.get(origin).is_none_or(|upto| upto < seq))
+    /// Losers that are not within `cut`, as many as an answer holds.
+    pub fn losers_beyond(&self, cut: &Cut) -> Cut {
+        let beyond = self.losers.iter().filter(|(origin, seq)| {
             // What is not covered here either nobody is asked for.
-            .filter(|(origin, seq)| self.vector.upto(**origin) >= **seq)
-            .map(|(&origin, &seq)| (origin, seq))
-            .take(CUT_MAX + 1)
-            .collect();
-        (beyond.len() <= CUT_MAX).then_some(beyond)
+            cut.get(origin).is_none_or(|upto| upto < seq) && self.vector.upto(**origin) >= **seq
+        });
+        beyond.map(|(&origin, &seq)| (origin, seq)).take(CUT_MAX).collect()
     }
 
     /// Whether nothing that is held names this writer, up to exactly there.
