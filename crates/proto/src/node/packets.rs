@@ -405,6 +405,10 @@ impl Node {
         let Some(place) = self.choice.last.iter().position(at) else { return };
         let slot = self.choice.last.swap_remove(place);
         self.choice.refused.add(slot, now.mono);
+        let listens = |&slot: &Slot| !self.choice.refused.contains(slot, now.mono);
+        if !self.table.live().iter().any(listens) {
+            return; // nobody is left to take its place: the next round tries them all again
+        }
         if let Some(news) = self.choice.last_news {
             let limit = self.transmit_limit();
             self.queue.unsend(news, limit);
