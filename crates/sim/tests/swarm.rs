@@ -21,6 +21,8 @@ const SEEDS_THAT_FAILED: &[(u32, &[u64], &str)] = &[
     (2, &[12841], "a write was stamped below an own one that waited for the disk"),
     (2, &[247], "no fingerprint showed a delete beyond a hole"),
     (2, &[3567], "a node withdrew from a name while all became equal"),
+    (3, &[769], "each of two left it to the other to pull what only vectors show"),
+    (2, &[467, 690], "a peer that refused was told again at once, for ever"),
     (2, &[7101], "part of a group came alone by sums and waited for a delete"),
     (2, &[122], "a walk of equal trees did not go on to the vectors"),
     (2, &[246, 293, 545, 591, 786, 820], "both sides of a long split forgot deletes"),

@@ -125,7 +125,9 @@ impl Node {
                 }
                 kind::VECTOR_REQUEST => self.vectors().put(response),
                 kind::DELTA_REQUEST => {
-                    self.put_delta_page(&DeltaRequest::decode(body)?, response, now.mono);
+                    let request = DeltaRequest::decode(body)?;
+                    self.put_delta_page(&request, response, now.mono);
+                    self.note_gap(sender, request.have, now.mono);
                 }
                 kind::COMPARE | kind::TREE | kind::FILTER => {
                     self.serve_comparison(kind, body, sender, response, now.mono)?;

@@ -606,15 +606,24 @@ impl Node {
             let (kind, body) = frame?;
             if kind == kind::VECTOR {
                 let vectors = Vectors::decode(body)?;
-                if self.covers(&vectors) {
-                    return Ok(());
+                if !self.covers(&vectors) {
+                    let check_at = now.mono + self.state_spread();
+                    self.sessions.gap = Some(Gap { peer, addr, vectors, check_at });
                 }
-                let check_at = now.mono + self.state_spread();
-                self.sessions.gap = Some(Gap { peer, addr, vectors, check_at });
                 return Ok(());
             }
         }
         Err(DecodeError::Truncated("vector"))
+    }
+
+    /// Who pulls from this node shows what it covers: what this one lacks of that, and still does when
+    /// news had time to arrive, it pulls in turn.
+    pub(super) fn note_gap(&mut self, peer: NodeId, vectors: Vectors, now: Time) {
+        let idle = self.config.anti_entropy && self.sessions.gap.is_none();
+        let slot = self.table.find(peer).filter(|&slot| idle && self.table.is_live(slot));
+        let Some(slot) = slot.filter(|_| !self.covers(&vectors)) else { return };
+        let (addr, check_at) = (self.table.addr(slot), now + self.state_spread());
+        self.sessions.gap = Some(Gap { peer, addr, vectors, check_at });
     }
 
     fn delta_answered(
