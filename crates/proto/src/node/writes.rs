@@ -315,9 +315,11 @@ impl Node {
         keys: impl Iterator<Item = &'a [u8]>,
         wall_ms: u64,
     ) -> Hlc {
+        // A key that is new here may have been deleted and forgotten, under a clock that went ahead.
+        let forgotten = self.forgetting.epochs.floor;
         let mut floor = Hlc(0);
         for key in keys {
-            floor = floor.max(self.store.find(keyspace, key).map_or(Hlc(0), |k| k.entry.stamp));
+            floor = floor.max(self.store.find(keyspace, key).map_or(forgotten, |k| k.entry.stamp));
             // Own writes on their way to the disk are not in the store yet, and come before this one.
             let same = |e: &&Entry| *e.keyspace == *keyspace && *e.key == *key;
             let pending = self.writes.waiting().filter(same);
