@@ -9,7 +9,7 @@ use tidings_proto::anti_entropy::sketch::{Decoder, symbols};
 use tidings_proto::base::hash::HashKey;
 use tidings_proto::base::rng::Rng;
 use tidings_proto::config::Reconciliation;
-use tidings_proto::io::Command;
+use tidings_proto::io::{Command, CommandError};
 use tidings_proto::limits::LIVE_CHANGES_MAX;
 use tidings_proto::state::store::LiveChange;
 use tidings_sim::reconcile::{Cost, Difference, Lacks, Replicas};
@@ -174,12 +174,19 @@ fn a_joiner_with_much_to_take_delays_no_probe() {
         let writes =
             (first..first + 50).map(|n| (format!("key {n}").into(), Some(vec![b'v'; 100])));
         let command = Command::Write { keyspace: "kv".to_owned(), writes: writes.collect() };
-        world.command(first / 50 % 5, command);
+        let host = first / 50 % 5;
+        let mut written = world.command(host, command.clone());
+        while let Some(Err(CommandError::Overloaded { retry_after, .. })) = world.reply_to(written)
+        {
+            world.run_for(*retry_after);
+            written = world.command(host, command.clone());
+        }
         if first % 1000 == 0 {
             world.run_for(Duration::from_millis(100));
         }
     }
     settle(&mut world, Duration::from_secs(300));
+    assert_eq!(world.view(0).entry_counts().0, keys);
     (0..5).for_each(|host| world.set_service_time(host, Duration::from_micros(100)));
     let newcomer = world.add_node("late", config.clone());
     world.set_service_time(newcomer, Duration::from_micros(100));
