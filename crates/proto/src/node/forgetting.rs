@@ -34,7 +34,7 @@ use crate::wire::frame::{Frames, kind, put_frame};
 const QUESTIONS_PER_TICK: usize = 32;
 /// Passes that this node said yes to and that may still end.
 pub(super) const NOTED_MAX: usize = 8;
-/// A pass that takes longer, in probe periods, is given up.
+/// A pass of which a round takes longer, in probe periods, is given up.
 const PASS_PERIODS: u32 = 60;
 
 #[derive(Debug)]
@@ -220,6 +220,7 @@ impl Node {
             self.forgetting.pass = Some(pass);
             return;
         }
+        pass.started = now.mono; // every round has its own time
         self.next_round(pass);
     }
 
