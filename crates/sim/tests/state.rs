@@ -212,7 +212,8 @@ fn metadata_stays_bounded_over_churn() {
         world.restart(host);
         world.run_for(ms(500));
     }
-    world.run_for(secs(200));
+    // Writers go 48 at a time.
+    world.run_for(secs(200 + events as u64 / 25));
     settle(&mut world, secs(20));
     let view = world.view(0);
     println!(
