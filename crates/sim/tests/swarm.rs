@@ -33,6 +33,7 @@ const SEEDS_THAT_FAILED: &[(u32, &[u64], &str)] = &[
         &[2752, 3319, 9686],
         "an event was told twice as its sender was forgotten; an old delete came late",
     ),
+    (3, &[3319], "a writer that came back in the middle of a pass was forgotten all the same"),
 ];
 
 fn asked(name: &str) -> Option<u64> {

@@ -319,7 +319,7 @@ impl Node {
         // The places of those gone are places of the first question.
         let cut = before.map_or(&question.cut, |noted| &noted.cut);
         let mut agreed = question.cut.clone();
-        for noted in before {
+        if let Some(noted) = before {
             join(&mut agreed, &noted.cut);
             join(&mut agreed, &noted.losers);
         }
@@ -417,7 +417,8 @@ impl Node {
         self.store.settle_losers(&noted.cut);
         self.store.settle_losers(&noted.losers);
         for (at, (&origin, _)) in noted.cut.iter().enumerate() {
-            if gone >> at & 1 == 1 {
+            // One that has come back since all agreed may write again.
+            if gone >> at & 1 == 1 && self.is_gone(origin) {
                 self.forget_writer(origin);
             }
         }
