@@ -8,6 +8,7 @@ use tidings_proto::Config;
 use tidings_proto::base::policy::{Mode, Policy};
 use tidings_proto::io::Command;
 use tidings_proto::limits::{HOT_KEYS_MAX, HOT_READERS_MAX};
+use tidings_sim::setup::settle;
 use tidings_sim::{Topic, World, WorldConfig};
 
 const NODES: usize = 300;
@@ -69,7 +70,7 @@ fn run(hot: bool, mode: Mode, writes: u32, watched: Duration) -> Told {
     write(&mut world, "first");
     world.run_for(ms(10_000));
     let mut due = vec![0.0; NODES - 1];
-    read_on(&mut world, &mut due, 500);
+    read_on(&mut world, &mut due, 1200);
     // The same ones with and without: those that reach the threshold.
     let steady = |rate: f64| rate * 10.0 / std::f64::consts::LN_2;
     let active: Vec<usize> =
@@ -80,7 +81,7 @@ fn run(hot: bool, mode: Mode, writes: u32, watched: Duration) -> Told {
         let topic = Topic::key("kv", b"hot");
         world.track(topic.clone());
         write(&mut world, &format!("value {i}"));
-        world.run_for(watched);
+        read_on(&mut world, &mut due, (watched.as_millis() / 50) as usize);
         let spread = world.untrack(&topic);
         assert_eq!(spread.reached.len(), NODES, "all have it in {watched:?}");
         let took = |host: &usize| spread.reached[host].since(spread.since).as_secs_f64();
@@ -89,8 +90,6 @@ fn run(hot: bool, mode: Mode, writes: u32, watched: Duration) -> Told {
         }
         readers += active.iter().map(took).fold(0.0, f64::max) * share;
         all += (0..NODES).map(|host| took(&host)).fold(0.0, f64::max) * share;
-        // What was said is said again.
-        read_on(&mut world, &mut due, 60);
     }
     for host in world.up() {
         let holdings = world.view(host).holdings();
@@ -130,7 +129,8 @@ fn active_readers_hear_first_and_nobody_later() {
         assert!(mean(&biased) <= 0.5 * mean(&uniform), "C3: active readers, mean");
         assert!(biased.readers <= 0.5 * uniform.readers, "C3: active readers, the last");
         assert!(biased.all <= 1.2 * uniform.all, "C3: everyone");
-        assert!(active <= if mode == Mode::Pull { 0.2 } else { 0.5 }, "C5: active readers");
+        assert!(active <= if mode == Mode::Pull { 0.1 } else { 0.5 }, "C5: active readers");
+        assert!(all <= if mode == Mode::Pull { 0.2 } else { 0.5 }, "C5: all");
     }
 }
 
@@ -175,4 +175,57 @@ fn a_busy_reader_is_left_to_chance() {
     for host in world.up() {
         assert_eq!(world.get(host, "hot").as_deref(), Some(&b"third"[..]));
     }
+}
+
+/// Of the five hot readers of forty keys, each written ten times more often than can be told: rumours that
+/// wait there, the 99th of 100 samples; and how long until all are equal after the last write.
+fn overloaded(hot: bool) -> (usize, Duration) {
+    // Twenty entries in a packet, five packets a second to each of three peers.
+    let config = Config {
+        batch: ms(200),
+        eager_fanout: 3,
+        burst_packets: 1,
+        hot_shed: 100,
+        rumours_max: 1000,
+        ..Config::lan()
+    };
+    let mut world = World::converged(3, WorldConfig::default(), 20, &config);
+    world.run_for(ms(1000));
+    let policy = Policy { hot, ..Policy::default() };
+    world.command(0, Command::Declare { keyspace: "kv".to_owned(), policy });
+    world.run_for(ms(2000));
+    let key = |i: usize| format!("hot{}", i % 400).into_bytes();
+    let (readers, mut next, mut depths) = (15..20, 0, Vec::new());
+    for step in 0..200 {
+        // What fits, then ten times too much.
+        for _ in 0..if step >= 120 { 50 } else { usize::from(step % 3 == 0) } {
+            next += 1;
+            let writes = vec![(key(next), Some(vec![next as u8; 60]))];
+            world.command(next % 10, Command::Write { keyspace: "kv".to_owned(), writes });
+        }
+        for (reader, i) in readers.clone().flat_map(|r| (0..80).map(move |i| (r, i))) {
+            let key = key(i % 40);
+            world.command(reader, Command::Read { keyspace: "kv".to_owned(), key });
+        }
+        world.run_for(ms(50));
+        if step >= 160 {
+            depths.extend(readers.clone().map(|reader| world.view(reader).rumours_waiting()));
+        }
+    }
+    let told: u64 = world.up().map(|h| world.node(h).stats().readers_told).sum();
+    assert_eq!(told > 0, hot, "{told}");
+    depths.sort_unstable();
+    (depths[depths.len() * 99 / 100], settle(&mut world, ms(20_000)))
+}
+
+/// C4: ten times more than can be told. Who reads the keys has no more to do than by chance alone, and
+/// nobody waits longer for it.
+#[test]
+fn readers_drown_no_sooner_than_others() {
+    let ((depth, took), (biased_depth, biased)) = (overloaded(false), overloaded(true));
+    println!(
+        "at ten times too much: {depth} wait and {biased_depth} biased, equal after {took:?} and {biased:?}"
+    );
+    assert!(biased_depth as f64 <= 1.1 * depth as f64);
+    assert!(biased <= took.mul_f64(1.3));
 }
