@@ -15,6 +15,7 @@ use tidings_proto::base::hash::HashKey;
 use tidings_proto::base::id::NodeId;
 use tidings_proto::base::time::{Now, Time};
 use tidings_proto::convergence::message::{Answer, Ask};
+use tidings_proto::detection::coordinates::Coordinate;
 use tidings_proto::detection::message::{
     Ack, Beats, Charge, Ping, PingReq, Rebuttal, decode_answer, put_accusation, put_answer,
 };
@@ -132,6 +133,9 @@ pub fn probe(data: &[u8]) {
     }
     if let Ok(request) = PingReq::decode(data) {
         assert_eq!(PingReq::decode(&body(|out| request.put(out))), Ok(request));
+    }
+    if let Ok(place) = Coordinate::decode(data) {
+        assert!(place.round_trip(&place) < Duration::from_secs(60), "{place:?}");
     }
     if let Ok(seq) = decode_answer(data) {
         assert_eq!(decode_answer(&body(|out| put_answer(out, kind::NACK, seq))), Ok(seq));

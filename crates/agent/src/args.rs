@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Trace(Trace),
     /// Explain what is known about a member and why it is doubted or gone.
     Why(Why),
+    /// Estimate the round trip between two members.
+    Rtt(Rtt),
     /// Make the agent join a cluster through one of its nodes.
     Join(Join),
     /// Make the agent leave the cluster and end.
@@ -185,6 +187,17 @@ pub(crate) struct Agent {
 pub(crate) struct Why {
     /// Name or id of the member.
     pub(crate) node: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Rtt {
+    /// Name or id of a member.
+    pub(crate) a: String,
+    /// The other one; the agent's own node if left out.
+    pub(crate) b: Option<String>,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

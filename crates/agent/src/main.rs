@@ -54,6 +54,7 @@ fn run(args: args::Args) -> Result<(), Failure> {
         Command::Status(flags) => cmd::status::run(&agent?, &flags),
         Command::Trace(flags) => cmd::receipt::trace(&agent?, &flags),
         Command::Why(flags) => cmd::why::run(&agent?, &flags),
+        Command::Rtt(flags) => cmd::rtt::run(&agent?, &flags),
         Command::Join(flags) => cmd::join::run(&agent?, &flags),
         Command::Leave => cmd::leave::run(&agent?),
         Command::ForceLeave(flags) => cmd::force_leave::run(&agent?, &flags),

@@ -626,7 +626,7 @@ counters! {
     drop_impersonated, drop_own, drop_oversized, drop_unknown_response,
     /// Frames and records not applied, by reason.
     frame_unknown, record_checksum, record_limit, record_incarnation_jump, record_forgotten,
-    entry_checksum, entry_limit, event_limit, suspicion_limit,
+    entry_checksum, entry_limit, event_limit, suspicion_limit, coordinates_refused,
     /// Probing.
     probes_sent, probes_repeated, probes_acked, probes_failed, probes_voided, indirect_sent, indirect_acked,
     nacks_sent, nacks_received, stream_probes_sent, stream_probes_acked, not_me_sent,

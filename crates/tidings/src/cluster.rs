@@ -108,6 +108,12 @@ impl Node {
         Ok(members)
     }
 
+    /// How long a round trip between two members should take, by where probes have placed them;
+    /// `None` if one of them is unknown or has not told its place yet. `View::coordinate` has the places.
+    pub async fn estimate_rtt(&self, a: NodeId, b: NodeId) -> Result<Option<Duration>, Stopped> {
+        self.query(move |view, _| view.estimate_rtt(a, b)).await
+    }
+
     /// A named group of replicated keys. It exists from the first write on.
     pub fn keyspace(&self, name: impl Into<String>) -> Keyspace {
         Keyspace { node: self.clone(), name: name.into(), patience: Duration::ZERO }

@@ -3,6 +3,7 @@
 mod aggregate;
 mod blocking;
 mod consul;
+mod coordinates;
 mod flags;
 mod keyspace;
 mod kv;
@@ -151,12 +152,15 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/agent/force-leave/{node}", put(consul::force_leave))
         .route("/v1/event/fire/{name}", put(consul::fire))
         .route("/v1/event/list", get(consul::events))
+        .route("/v1/coordinate/nodes", get(coordinates::nodes))
         .route("/v1/kv", kv_methods())
         .route("/v1/kv/", kv_methods())
         .route("/v1/kv/{*key}", kv_methods())
         .route("/v1/tidings/status", get(native::status))
         .route("/v1/tidings/members", get(native::members))
         .route("/v1/tidings/why/{node}", get(native::why))
+        .route("/v1/tidings/rtt/{a}", get(coordinates::from_here))
+        .route("/v1/tidings/rtt/{a}/{b}", get(coordinates::pair))
         .route("/v1/tidings/events", get(native::events))
         .route("/v1/tidings/tags", get(native::tags).put(native::set_tags))
         .route("/v1/tidings/tags/{key}", delete(native::unset_tag))

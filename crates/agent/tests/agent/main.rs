@@ -5,6 +5,7 @@ mod advise;
 mod aggregates;
 mod cli;
 mod cluster;
+mod coordinates;
 #[cfg(target_os = "linux")]
 mod disk;
 mod ending;

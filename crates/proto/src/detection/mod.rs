@@ -10,6 +10,7 @@
 //!   | <-- indirect-ack |            |      any success ends the probe
 //! ```
 
+pub mod coordinates;
 pub mod heartbeat;
 pub mod local_health;
 pub mod message;

@@ -598,6 +598,7 @@ impl Node {
         self.events.abandon(id);
         self.sessions.cursors.remove(&id);
         self.table.forget(slot);
+        self.coordinates.forget(slot);
         self.forget_id(id, if retired { u64::MAX } else { incarnation });
     }
 

@@ -68,6 +68,7 @@ use crate::base::id::NodeId;
 use crate::base::rng::Rng;
 use crate::base::time::{Now, Time};
 use crate::config::Config;
+use crate::detection::coordinates::Coordinates;
 use crate::detection::local_health::LocalHealth;
 use crate::detection::probe::Probes;
 use crate::detection::suspicion::Suspicions;
@@ -151,6 +152,7 @@ pub struct Node {
     next_contact: Time,
     health: LocalHealth,
     pulse: Pulse,
+    coordinates: Coordinates,
     suspicions: Suspicions,
     cuts: Cuts,
     /// Why members are doubted or gone, for `why`; bounded, oldest first out.
@@ -259,6 +261,7 @@ impl Node {
             next_contact: now.mono + first_probe,
             health: LocalHealth::new(config.local_health_max),
             pulse: Pulse::new(&config, identity.id, incarnation, &seed, now.mono),
+            coordinates: Coordinates::new(&seed),
             suspicions: Suspicions::new(),
             cuts: Cuts::new(),
             cases: BTreeMap::new(),

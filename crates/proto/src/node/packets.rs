@@ -198,6 +198,7 @@ impl Node {
             kind::AGGREGATE_ANSWER => {
                 self.exchange_answered(&Exchange::decode(body)?, sender, now.mono);
             }
+            kind::COORDINATE => self.placed(body, sender)?,
             kind::HEARTBEATS => self.heartbeats(body, sender, now, out)?,
             kind::FORGET_ASK => {
                 self.forget_asked(Question::decode(body)?, sender, from, now, out);

@@ -16,6 +16,7 @@ use crate::io::{Alarm, Outbox, RequestError, RequestId};
 use crate::membership::record::Cause;
 use crate::membership::table::{ME, Slot};
 use crate::peers;
+use crate::wire::codec::Decoded;
 use crate::wire::frame::{Frames, kind};
 
 /// Recontacts in one period by one node, however many members are lost: caps heal storms.
@@ -294,6 +295,11 @@ impl Node {
         if let (Some(slot), false) = (self.table.find(sender), probe.repeated) {
             self.table.measured(slot, now.mono.since(probe.sent));
             self.note_rtt(now.mono.since(probe.sent));
+            // Smoothed, one late ack moves nobody.
+            let rtt = self.table.rtt(slot).map(|(mean, _)| mean);
+            if rtt.is_some_and(|rtt| !self.coordinates.measured(slot, rtt)) {
+                self.stats.coordinates_refused += 1;
+            }
         }
         if probe.target == anyone {
             self.seed_answered(from, sender);
@@ -410,6 +416,8 @@ impl Node {
     ) {
         let glance = self.compare(sender, from, Shown::Ping(ping.prints), now, out);
         let start = self.begin(out);
+        // Before the ack: who reads it has measured the way to this place.
+        self.coordinates.put_now_and_then(&mut out.bytes);
         self.answer_ping(&ping, glance, sender, &mut out.bytes);
         self.send(Spent::Probe, start, from, out, now.mono);
         if glance.is_some() {
@@ -448,6 +456,14 @@ impl Node {
         let purpose = Purpose::Helper { asker: from, asker_seq: request.seq };
         let given = request.timeout.min(self.config.probe_period * 2);
         self.send_ping(request.target, request.addr, purpose, given, now, out);
+    }
+
+    /// A member says where it stands among round trips.
+    pub(super) fn placed(&mut self, body: &[u8], sender: NodeId) -> Decoded<()> {
+        match self.table.find(sender) {
+            Some(slot) if slot != ME => self.coordinates.heard(slot, body, self.table.slots_end()),
+            _ => Ok(()),
+        }
     }
 
     fn answer(&mut self, to: SocketAddr, kind: u8, seq: u16, now: Time, out: &mut Outbox) {

@@ -16,6 +16,7 @@ use crate::config::{Config, Detector};
 use crate::convergence::delay::{self, Delays};
 use crate::convergence::held::Groups;
 use crate::convergence::quiet::{LOSS_ASSUMED, Quiet, quiet};
+use crate::detection::coordinates::Coordinate;
 use crate::dissemination::events::RECENT_MAX;
 use crate::flow;
 use crate::flow::forecast::Rounds;
@@ -206,6 +207,21 @@ impl<'a> View<'a> {
             threshold: node.pulse.beats.threshold(),
             silence: node.silence(slot, now),
         })
+    }
+
+    /// Where a member stands among round trips; `None` until it has told. This node knows its own
+    /// from the first round trip on.
+    pub fn coordinate(&self, id: NodeId) -> Option<Coordinate> {
+        match self.node.table.find(id)? {
+            ME => self.node.coordinates.own(),
+            slot => self.node.coordinates.of(slot),
+        }
+    }
+
+    /// How long a round trip between two members should take, by their coordinates.
+    pub fn estimate_rtt(&self, a: NodeId, b: NodeId) -> Option<Duration> {
+        let (from, to) = (self.coordinate(a)?, self.coordinate(b)?);
+        Some(if a == b { Duration::ZERO } else { from.round_trip(&to) })
     }
 
     /// Smoothed round trips to live members that were measured, in no particular order.

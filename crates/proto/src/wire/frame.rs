@@ -11,6 +11,8 @@ pub mod kind {
     pub const INDIRECT_ACK: u8 = 4;
     pub const NACK: u8 = 5;
     pub const NOT_ME: u8 = 6;
+    /// Beside an ack.
+    pub const COORDINATE: u8 = 7;
     pub const PULL: u8 = 14;
     pub const INTEREST: u8 = 15;
     pub const AGGREGATE: u8 = 12;
