@@ -247,8 +247,8 @@ impl Node {
         let reserved = disk.reserved.unwrap_or_default();
         let incarnation = reserved.incarnation + 1;
         let (own, precedence) = own_record(&key, &identity, incarnation, now)?;
-        let mut rng_probe = Rng::fork(&seed, "probe"); // phases differ (row O7)
-        let first_probe = config.probe_period.mul_f64(rng_probe.unit());
+        let mut rng_probe = Rng::fork(&seed, "probe");
+        let first = now.mono + config.probe_period.mul_f64(rng_probe.unit()); // phases differ (row O7)
         let mut node = Node {
             id: identity.id,
             boot: identity.boot,
@@ -257,8 +257,8 @@ impl Node {
             phase: if config.durable { Phase::Starting } else { Phase::Running },
             rng_probe,
             probes: Probes::default(),
-            next_probe: now.mono + first_probe,
-            next_contact: now.mono + first_probe,
+            next_probe: first,
+            next_contact: first,
             health: LocalHealth::new(config.local_health_max),
             pulse: Pulse::new(&config, identity.id, incarnation, &seed, now.mono),
             coordinates: Coordinates::new(&seed),
