@@ -78,6 +78,7 @@ pub fn frames() -> Samples {
             kind::REBUTTAL,
             vec![body(|out| Rebuttal { subject: id(1).short(), incarnation: 2, sum: 7 }.put(out))],
         ),
+        (kind::COORDINATE, places()),
         (kind::HEARTBEATS, heartbeats()),
         (kind::ENTRY, entries()),
         (kind::ENTRY_DELTA, entry_deltas()),
@@ -141,6 +142,11 @@ pub fn accusations() -> Samples {
     [0, 1, 3, 8].map(|n| body(|out| put_accusation(out, id(1), 1 << n, &accusers(n)))).to_vec()
 }
 
+/// Unit, four components, height, adjustment, error.
+pub fn places() -> Samples {
+    vec![vec![0; 14], [&[5][..], &[0xff, 0x7f].repeat(6), &[150]].concat()]
+}
+
 pub fn probes() -> Samples {
     let prints = Prints { members: 1 << 40, state: 7 };
     let glance = Glance { entries: 9, sketch: [1, 2] };
@@ -155,6 +161,7 @@ pub fn probes() -> Samples {
         body(|out| request(1).put(out)),
         body(|out| PingReq { addr: "[::1]:1".parse().expect("an address"), ..request(2) }.put(out)),
         body(|out| put_answer(out, kind::NACK, 3)),
+        places().remove(1),
     ]
 }
 

@@ -365,8 +365,8 @@ fn frames_and_records_that_are_not_applied_are_counted_by_their_reason() {
     event(1, 1).put(&mut bytes, &HashKey::for_cluster("elsewhere"), Time::from_secs(100));
     let packet = from_peer(|out| out.extend_from_slice(&bytes));
     assert_counted(&mut rig, "entry_checksum", |rig| rig.datagram(&packet));
-    let mut place = [0; 22];
-    for (at, value) in [(0, 6), (21, 151), (21, 255)] {
+    let mut place = [0; 14];
+    for (at, value) in [(0, 6), (13, 151), (13, 255)] {
         place[at] = value;
         let packet = broken(kind::COORDINATE, place.to_vec());
         assert_counted(&mut rig, "drop_malformed", |rig| rig.datagram(&packet));

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tidings_proto::base::clocks::{Dot, Hlc, Run};
 use tidings_proto::base::operation::{Kind, Operation};
 use tidings_proto::base::policy::Policy;
+use tidings_proto::detection::coordinates::RoundTrip;
 use tidings_proto::io::{Command, CommandError, Conflict, Member, Owning, Receipt, Reply, Stats};
 use tidings_proto::node::EntryView;
 use tidings_proto::state::crdt::Merged;
@@ -108,10 +109,10 @@ impl Node {
         Ok(members)
     }
 
-    /// How long a round trip between two members should take, by where probes have placed them;
-    /// `None` if one of them is unknown or has not told its place yet. `View::coordinate` has the places.
-    pub async fn estimate_rtt(&self, a: NodeId, b: NodeId) -> Result<Option<Duration>, Stopped> {
-        self.query(move |view, _| view.estimate_rtt(a, b)).await
+    /// How long a round trip between two members should take, and how wrong that may be, by where probes have
+    /// placed them; `None` while nothing is known of one of them. `View::coordinate` has the places.
+    pub async fn rtt(&self, a: NodeId, b: NodeId) -> Result<Option<RoundTrip>, Stopped> {
+        self.query(move |view, _| view.rtt(a, b)).await
     }
 
     /// A named group of replicated keys. It exists from the first write on.

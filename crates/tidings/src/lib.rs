@@ -73,7 +73,7 @@ pub use tidings_proto::base::operation::{Kind, Operation};
 pub use tidings_proto::base::policy::{Consistency, Policy, PolicyError, Values};
 pub use tidings_proto::base::session::{NotASession, Session};
 pub use tidings_proto::config::{ConfigError, SplitPolicy};
-pub use tidings_proto::detection::coordinates::Coordinate;
+pub use tidings_proto::detection::coordinates::{Coordinate, RoundTrip};
 pub use tidings_proto::io::{
     Alarm, Certificate, CommandError, Conflict, Cut, Event, Holder, JoinFailure, Lack, Member,
     MemberChange, Missing, Owning, Path, Receipt, Receipted, Stats, Status, UserEvent,

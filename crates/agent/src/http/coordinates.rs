@@ -71,7 +71,9 @@ fn estimate(view: &View<'_>, a: &str, b: &str) -> Result<serde_json::Value, Faul
         };
         view.coordinate(m.id).ok_or_else(unknown)
     };
-    let (from, to) = (place(&a)?, place(&b)?);
+    place(&a)?;
+    place(&b)?;
+    let known = view.rtt(a.id, b.id);
     let me = view.me().id;
     let measured = [(a.id, b.id), (b.id, a.id)]
         .into_iter()
@@ -79,9 +81,9 @@ fn estimate(view: &View<'_>, a: &str, b: &str) -> Result<serde_json::Value, Faul
     Ok(json!({
         "from": a.name,
         "to": b.name,
-        "estimate_ms": view.estimate_rtt(a.id, b.id).map(millis),
+        "estimate_ms": known.map(|rtt| millis(rtt.estimate)),
         "measured_ms": measured.map(millis),
-        "error": from.error.max(to.error),
+        "error": known.map(|rtt| rtt.error),
     }))
 }
 

@@ -32,7 +32,7 @@ fn round_trips_between_any_two_members_are_estimated() {
         let coord = &node["Coord"];
         assert_eq!(
             (&node["Segment"], coord["Vec"].as_array().map(Vec::len)),
-            (&"".into(), Some(8))
+            (&"".into(), Some(4))
         );
         for field in ["Error", "Adjustment", "Height"] {
             assert!(coord[field].is_number(), "{field}: {node}");

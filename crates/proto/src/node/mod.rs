@@ -247,8 +247,7 @@ impl Node {
         let reserved = disk.reserved.unwrap_or_default();
         let incarnation = reserved.incarnation + 1;
         let (own, precedence) = own_record(&key, &identity, incarnation, now)?;
-        let mut rng_probe = Rng::fork(&seed, "probe");
-        let first = now.mono + config.probe_period.mul_f64(rng_probe.unit()); // phases differ (row O7)
+        let (rng_probe, first) = first_probe(&config, &seed, now.mono);
         let mut node = Node {
             id: identity.id,
             boot: identity.boot,
@@ -596,6 +595,13 @@ impl Node {
 /// (rule 7).
 fn are_numbers_lost(reserved: Option<Reserved>, store: &Store, id: NodeId) -> bool {
     reserved.is_none() || store.has_unknown_writes_of(id)
+}
+
+/// The first probe of a life comes at a random part of a period: phases differ (row O7).
+fn first_probe(config: &Config, seed: &[u8; 32], now: Time) -> (Rng, Time) {
+    let mut rng = Rng::fork(seed, "probe");
+    let first = now + config.probe_period.mul_f64(rng.unit());
+    (rng, first)
 }
 
 fn own_record(

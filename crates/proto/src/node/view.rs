@@ -16,7 +16,7 @@ use crate::config::{Config, Detector};
 use crate::convergence::delay::{self, Delays};
 use crate::convergence::held::Groups;
 use crate::convergence::quiet::{LOSS_ASSUMED, Quiet, quiet};
-use crate::detection::coordinates::Coordinate;
+use crate::detection::coordinates::{Coordinate, RoundTrip};
 use crate::dissemination::events::RECENT_MAX;
 use crate::flow;
 use crate::flow::forecast::Rounds;
@@ -218,10 +218,12 @@ impl<'a> View<'a> {
         }
     }
 
-    /// How long a round trip between two members should take, by their coordinates.
-    pub fn estimate_rtt(&self, a: NodeId, b: NodeId) -> Option<Duration> {
+    /// How long a round trip between two members should take, by their coordinates; `None` until both
+    /// have told them here.
+    pub fn rtt(&self, a: NodeId, b: NodeId) -> Option<RoundTrip> {
         let (from, to) = (self.coordinate(a)?, self.coordinate(b)?);
-        Some(if a == b { Duration::ZERO } else { from.round_trip(&to) })
+        let known = from.round_trip(&to);
+        Some(if a == b { RoundTrip { estimate: Duration::ZERO, ..known } } else { known })
     }
 
     /// Smoothed round trips to live members that were measured, in no particular order.
