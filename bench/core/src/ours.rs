@@ -37,6 +37,8 @@ pub fn config() -> Config {
         transmit_factor: 20.0,
         tick: TICK,
         probe_period: Duration::from_secs(60),
+        // One sender may send all.
+        peer_allowance: 1 << 30,
         ..Config::lan()
     }
 }

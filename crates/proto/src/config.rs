@@ -314,6 +314,13 @@ pub struct Config {
     /// each. While half of it was never told, own writes and events are refused as overloaded; at all
     /// of it what was told most often is left to repair.
     pub rumours_max: usize,
+    /// What one sender may send beyond what is of use and what this node itself tells a member, in bytes
+    /// per second, a kilobyte for each packet on top; what it does not use is kept for 128 s. More of
+    /// it is dropped unread.
+    pub peer_allowance: u32,
+    /// Entries and events of one member that rumours may bring in per second, and four times as many
+    /// at once. More of them are left to sessions.
+    pub peer_writes: u32,
     /// Interval of exchanges about aggregates, while anybody puts something in. An epoch, so the age
     /// of what is told, is 8 + 3 ln n of them.
     pub aggregate_interval: Duration,
@@ -420,6 +427,8 @@ impl Config {
             changes_bytes: 1024,
             burst_packets: 8,
             rumours_max: 32_768,
+            peer_allowance: 4096,
+            peer_writes: 10_000,
             aggregate_interval: Duration::from_millis(200),
             seed_every: 10,
             recontacts: 3,
@@ -509,6 +518,8 @@ impl Config {
         count("changes_bytes", self.changes_bytes, 1024, self.datagram_bytes - 100)?;
         count("burst_packets", self.burst_packets, 1, 64)?;
         count("rumours_max", self.rumours_max, 16, 10_000_000)?;
+        count("peer_allowance", self.peer_allowance as usize, 1024, 1 << 30)?;
+        count("peer_writes", self.peer_writes as usize, 1, 1 << 30)?;
         within("aggregate_interval", self.aggregate_interval, ms(10), secs(60))?;
         count("seed_every", self.seed_every as usize, 1, 10_000)?;
         count("recontacts", self.recontacts, 0, 64)?;

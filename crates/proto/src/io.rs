@@ -623,7 +623,10 @@ counters! {
     bytes_duplicate,
     /// Packets dropped, by reason.
     drop_truncated, drop_version, drop_foreign_cluster, drop_checksum, drop_malformed,
-    drop_impersonated, drop_own, drop_oversized, drop_unknown_response,
+    drop_impersonated, drop_own, drop_oversized, drop_limited, drop_unknown_response,
+    /// Entries and events that came by rumour, and rises of incarnations that were not told on, beyond
+    /// what one member may bring in.
+    limited_writes, limited_rises,
     /// Frames and records not applied, by reason.
     frame_unknown, record_checksum, record_limit, record_incarnation_jump, record_forgotten,
     entry_checksum, entry_limit, event_limit, suspicion_limit, coordinates_refused,

@@ -101,6 +101,12 @@ pub const EVENT_ORIGINS_MAX: usize = 20_000;
 pub const VECTOR_ORIGINS_MAX: usize = 20_000;
 /// Events kept in all windows together. More: further ones are dropped and counted.
 pub const EVENTS_KEPT_MAX: usize = 131_072;
+/// Senders at once whose allowance is not full, 12 bytes each, of each kind of allowance. More: further
+/// ones share one.
+pub const BUCKETS_MAX: usize = 4096;
+/// Allowances for senders that no member's address tells apart, by a hash of their address. More share
+/// them.
+pub const STRANGERS_MAX: u32 = 64;
 /// Members under one name, lives that are over included. More: refused and counted.
 pub const NAMESAKES_MAX: usize = 64;
 /// Elements told of one range that is divided no further. More (a flood of colliding hashes): the

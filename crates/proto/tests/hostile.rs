@@ -141,6 +141,13 @@ impl Rig {
     }
 
     fn with(config: Config) -> Rig {
+        // What lies behind the allowances has to hold by itself.
+        let (peer_allowance, peer_writes) = (1 << 30, 1 << 30);
+        let cluster = CLUSTER.to_owned();
+        Rig::limited(Config { cluster, peer_allowance, peer_writes, ..config })
+    }
+
+    fn limited(config: Config) -> Rig {
         let config = Config { cluster: CLUSTER.to_owned(), ..config };
         let identity = Identity {
             id: id(0),

@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use tidings_proto::Config;
+use tidings_proto::base::hash::HashKey;
 use tidings_proto::base::policy::{Mode, Policy};
 use tidings_proto::config::{
     Broadcast, Damping, Detector, PeerChoice, PhiForm, Reconciliation, SplitPolicy,
 };
 use tidings_proto::io::{Command, Contribution, Owning};
+use tidings_proto::wire::packet::begin;
 use tidings_sim::reconcile::{Difference, Lacks, Replicas};
 use tidings_sim::setup::{joined, spread};
 use tidings_sim::{Conditions, Latency, Topic, World, WorldConfig};
@@ -274,6 +276,18 @@ const ROWS: &[Row] = &[
         low: |_| {},
         high: |c| c.rumours_max = 64,
         measure: writes_refused_of_a_hundred,
+    },
+    Row {
+        setting: "peer_allowance",
+        low: |_| {},
+        high: |c| c.peer_allowance = 1 << 20,
+        measure: garbage_looked_at,
+    },
+    Row {
+        setting: "peer_writes",
+        low: |c| c.peer_writes = 5,
+        high: |_| {},
+        measure: writes_by_rumour_of_a_hundred,
     },
     Row {
         setting: "aggregate_interval",
@@ -622,6 +636,25 @@ fn writes_refused_of_a_hundred(config: &Config) -> f64 {
         world.set(1, format!("k{i}"), "v");
     }
     world.node(1).stats().overloaded as f64
+}
+
+/// Of ten thousand packets that say nothing, from a member.
+fn garbage_looked_at(config: &Config) -> f64 {
+    let mut world = converged(4, config);
+    let mut bytes = Vec::new();
+    begin(&mut bytes, &HashKey::for_cluster(&config.cluster), world.id(2));
+    bytes.resize(300, 0);
+    (0..10_000).for_each(|_| world.inject(1, 2, &bytes));
+    world.run_for(ms(10));
+    world.node(1).stats().drop_checksum as f64
+}
+
+fn writes_by_rumour_of_a_hundred(config: &Config) -> f64 {
+    let config = Config { anti_entropy: false, ..config.clone() };
+    let mut world = converged(4, &config);
+    (0..100).for_each(|i| _ = world.set(1, format!("k{i}"), "v"));
+    world.run_for(secs(3));
+    world.node(2).stats().entries_applied as f64
 }
 
 fn cuts_of_two_losses(config: &Config) -> f64 {

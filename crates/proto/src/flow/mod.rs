@@ -1,6 +1,8 @@
 //! Decides how much and how long: transmit limits and the expected time for news to spread, from
 //! the size of the cluster.
 
+pub mod aimd;
+pub mod buckets;
 pub mod forecast;
 mod healing;
 

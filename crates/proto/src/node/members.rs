@@ -205,7 +205,15 @@ impl Node {
             );
         }
         self.receipts.delays.members.add(self.way_here(via, None, now));
-        self.install(slot, facts, precedence, via != Via::Joining, now, out);
+        let tell = via != Via::Joining && self.is_worth_telling(slot, precedence, now.mono);
+        self.install(slot, facts, precedence, tell, now, out);
+    }
+
+    /// A member that says that it is here, over and over, is told of as often as is needed.
+    fn is_worth_telling(&mut self, slot: Slot, precedence: Precedence, now: Time) -> bool {
+        let rises = precedence.standing == Standing::Alive && self.table.is_live(slot);
+        let doubted = self.suspicions.get(slot).is_some();
+        !rises || doubted || self.may_rise(slot, now)
     }
 
     /// Puts a winning record into the table and says what changed; no facts: they did not.

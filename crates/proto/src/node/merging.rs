@@ -163,11 +163,17 @@ impl Node {
             self.stats.entries_unheard_of += 1;
             return;
         }
+        let writer = delta.dot.origin;
+        if !self.may_bring(writer, now.mono) {
+            self.overrun();
+            return;
+        }
         self.follow_clock(delta.stamp, now, out);
         let mut won = Vec::new();
         match self.store.receive_delta(&delta, &mut |slot| won.push(slot)) {
             None => self.came_without_base(&delta, from, now.mono, out),
             Some(Applied::Won(_)) => {
+                self.brought(writer, now.mono);
                 self.stats.entries_applied += 1;
                 self.stats.deltas_applied += 1;
             }

@@ -4,6 +4,7 @@
 //! | file | what it joins |
 //! |---|---|
 //! | `mod` | the machine: input, timers, deadline |
+//! | `admission` | how much of what one sender sends is looked at |
 //! | `packets` | datagrams in and out, piggybacked news |
 //! | `pulling` | how entries are told by the mode of their keyspace; asking, answering |
 //! | `probing` | probes, helpers, witnesses, recontact |
@@ -29,6 +30,7 @@
 //! | `receipts` | who has applied what: asked, answered, waited for |
 //! | `view` | what readers may see |
 
+mod admission;
 mod aggregates;
 mod answering;
 mod asking;
@@ -93,6 +95,7 @@ use crate::state::store::Store;
 
 pub use view::{Contact, EntryView, Evidence, FlagView, Holding, Level, View};
 
+use admission::Admission;
 use aggregates::Aggregates;
 use asking::Asked;
 use branching::Branches;
@@ -159,6 +162,7 @@ pub struct Node {
     cases: BTreeMap<NodeId, CaseFile>,
     case_order: VecDeque<NodeId>,
 
+    admission: Admission,
     queue: RumourQueue,
     rounds: Rounds,
     pulling: Pulling,
@@ -243,7 +247,6 @@ impl Node {
         let key = HashKey::for_cluster(&config.cluster);
         let mut store = Store::new(key, config.durable);
         let disk = disk::recover(&recovered.pairs, &mut store, &key, now);
-        let was_here = identity.replaces.is_none() && !recovered.pairs.is_empty();
         let reserved = disk.reserved.unwrap_or_default();
         let incarnation = reserved.incarnation + 1;
         let (own, precedence) = own_record(&key, &identity, incarnation, now)?;
@@ -265,6 +268,7 @@ impl Node {
             cuts: Cuts::new(),
             cases: BTreeMap::new(),
             case_order: VecDeque::new(),
+            admission: Admission::default(),
             queue: RumourQueue::default(),
             rounds: Rounds::default(),
             pulling: Pulling::new(&seed),
@@ -293,7 +297,7 @@ impl Node {
             stats: Stats::default(),
             deadline: Time::NEVER,
             alarms: [Time::ZERO; Alarm::KINDS],
-            numbers_lost: was_here && are_numbers_lost(disk.reserved, &store, identity.id),
+            numbers_lost: are_numbers_lost(&recovered, disk.reserved, &store, &identity),
             config,
             key,
             facts,
@@ -593,8 +597,14 @@ impl Node {
 
 /// Numbers of an earlier life that cannot be read could be used again: only a new identity is safe
 /// (rule 7).
-fn are_numbers_lost(reserved: Option<Reserved>, store: &Store, id: NodeId) -> bool {
-    reserved.is_none() || store.has_unknown_writes_of(id)
+fn are_numbers_lost(
+    recovered: &Snapshot,
+    reserved: Option<Reserved>,
+    store: &Store,
+    identity: &Identity,
+) -> bool {
+    let was_here = identity.replaces.is_none() && !recovered.pairs.is_empty();
+    was_here && (reserved.is_none() || store.has_unknown_writes_of(identity.id))
 }
 
 /// The first probe of a life comes at a random part of a period: phases differ (row O7).

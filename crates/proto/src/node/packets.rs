@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::admission::{Worth, is_rumour};
 use super::merging::Deltas;
 use super::{Node, Phase};
 use crate::aggregation::message::Exchange;
@@ -82,17 +83,42 @@ impl Node {
             self.stats.drop_oversized += 1;
             return;
         }
-        let Some((sender, body)) = self.open(bytes, sealed_by, from, now.mono, out) else { return };
-        if sender == self.id {
-            self.stats.drop_own += 1;
+        let payer = self.payer(from, sealed_by, bytes, true);
+        if !self.may_enter(payer, bytes, now.mono) {
+            self.stats.drop_limited += 1;
             return;
         }
+        let worth = self.read_datagram(from, sealed_by, bytes, now, out);
+        self.charge(payer, bytes.len(), worth, now.mono);
+    }
+
+    fn read_datagram(
+        &mut self,
+        from: SocketAddr,
+        sealed_by: Option<NodeId>,
+        bytes: &[u8],
+        now: Now,
+        out: &mut Outbox,
+    ) -> Worth {
+        let Some((sender, body)) = self.open(bytes, sealed_by, from, now.mono, out) else {
+            return Worth::Nothing;
+        };
+        if sender == self.id {
+            self.stats.drop_own += 1;
+            return Worth::Nothing;
+        }
         if self.phase == Phase::Left {
-            return;
+            return Worth::Nothing;
         }
         self.heard_from(sender, now, out);
         self.branches.handed = None;
+        let (mut rumours, known) = (0, self.told_again() + self.refused());
+        let mut probing = false;
         for frame in Frames::new(body) {
+            if let Ok((kind, _)) = frame {
+                rumours += u64::from(is_rumour(kind));
+                probing |= matches!(kind, kind::PING | kind::PING_REQ | kind::ACK);
+            }
             let read = match frame {
                 Ok((kind::MEMBER, body)) => self.told_record(body, sender, now, out),
                 Ok((kind, body)) => {
@@ -106,9 +132,11 @@ impl Node {
             };
             if read.is_err() {
                 self.stats.drop_malformed += 1;
-                return;
+                return Worth::Nothing;
             }
         }
+        let nothing_new = rumours > 0 && self.told_again() + self.refused() - known >= rumours;
+        if nothing_new || probing && rumours == 0 { Worth::Nothing } else { Worth::Useful }
     }
 
     /// A record told as a rumour. Most are known, and end after one look-up.
@@ -125,6 +153,11 @@ impl Node {
         }
         self.receipts.trail = Trail::NONE;
         Ok(())
+    }
+
+    /// Rumours that were beyond what their writers may bring in, so far.
+    fn refused(&self) -> u64 {
+        self.stats.limited_writes + self.stats.limited_rises
     }
 
     /// Rumours that said nothing new, so far.

@@ -40,6 +40,11 @@ impl Node {
             self.stats.drop_oversized += 1;
             return;
         }
+        let payer = self.payer(from, sealed_by, bytes, false);
+        if !self.may_ask(payer, now.mono) {
+            self.stats.drop_limited += 1;
+            return;
+        }
         let foreign = self.stats.drop_foreign_cluster;
         let opened = self.open(bytes, sealed_by, from, now.mono, out);
         let start = self.begin(out);

@@ -21,6 +21,7 @@ use crate::detection::message::{Glance, Prints};
 use crate::detection::probe::Purpose;
 use crate::dissemination::events::StoredEvent;
 use crate::flow::SESSION_TIMEOUT;
+use crate::flow::aimd::Aimd;
 use crate::io::{Alarm, Event, JoinFailure, Outbox, Output, RequestError, RequestId};
 use crate::limits::{CURSORS_MAX, MEMBERS_MAX, PAGE_BYTES, REQUESTS_MAX, STREAM_BYTES_MAX};
 use crate::membership::record::{Precedence, RecordHead};
@@ -48,6 +49,8 @@ pub(super) struct Sessions {
     state_after: Time,
     /// Until then a member's incarnation is in dispute, which no session settles.
     disputed_until: Time,
+    pub members_pace: Pace,
+    pub state_pace: Pace,
     /// A peer's vector that we did not cover, to be looked at again when news had time to arrive.
     gap: Option<Gap>,
     /// Where in each peer's apply order we have been: (its life, position).
@@ -70,6 +73,40 @@ pub(super) struct Sessions {
     pub scrub: Scrub,
     /// When to compare with some peer out of turn.
     pub second_look: Time,
+}
+
+/// How often sessions are opened. While rumours leave to them what is beyond a member's allowance they
+/// become rare: what it overwrites meanwhile need not travel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Sessions in the time that news takes to spread.
+    rate: f64,
+    /// More came since the last one than is told.
+    overrun: bool,
+}
+
+const PACE: Aimd = Aimd { step: 1.0 / 8.0, floor: 1.0 / 32.0, ceiling: 1.0 };
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace { rate: PACE.ceiling, overrun: false }
+    }
+}
+
+impl Pace {
+    pub fn overrun(&mut self) {
+        self.overrun = true;
+    }
+
+    fn is_slowed(&self) -> bool {
+        self.rate < PACE.ceiling
+    }
+
+    /// Until the session after the one that opens now.
+    fn wait(&mut self, spread: Duration) -> Duration {
+        self.rate = PACE.after(self.rate, !std::mem::take(&mut self.overrun));
+        spread.div_f64(self.rate)
+    }
 }
 
 /// What a peer showed of its state.
@@ -95,6 +132,8 @@ impl Default for Sessions {
             active: 0,
             members_after: Time::ZERO,
             state_after: Time::ZERO,
+            members_pace: Pace::default(),
+            state_pace: Pace::default(),
             disputed_until: Time::ZERO,
             gap: None,
             cursors: BTreeMap::new(),
@@ -236,7 +275,8 @@ impl Node {
             return;
         }
         let rarer = if now < self.sessions.disputed_until { DISPUTE_WAITS } else { 1 };
-        self.sessions.members_after = now + self.spread_time() * rarer;
+        let wait = self.sessions.members_pace.wait(self.spread_time());
+        self.sessions.members_after = now + wait * rarer;
         self.members_mismatch.session_opened(now);
         self.stats.member_sessions += 1;
         let prints = self.table.bucket_prints(buckets_for(self.table.size()));
@@ -276,7 +316,7 @@ impl Node {
         }
         let spread = self.state_spread();
         let quiet = self.state_mismatch.is_quiet(now, spread) || glance.is_some();
-        self.sessions.state_after = now + spread;
+        self.sessions.state_after = now + self.sessions.state_pace.wait(spread);
         self.state_mismatch.session_opened(now);
         if quiet && pinged && self.leaves_it_to(peer, now) {
             return (!self.is_comparing(peer, now)).then(|| self.glance(peer, now));
@@ -622,7 +662,11 @@ impl Node {
         let idle = self.config.anti_entropy && self.sessions.gap.is_none();
         let slot = self.table.find(peer).filter(|&slot| idle && self.table.is_live(slot));
         let Some(slot) = slot.filter(|_| !self.covers(&vectors)) else { return };
-        let (addr, check_at) = (self.table.addr(slot), now + self.state_spread());
+        let mut check_at = now + self.state_spread();
+        if self.sessions.state_pace.is_slowed() {
+            check_at = check_at.max(self.sessions.state_after);
+        }
+        let addr = self.table.addr(slot);
         self.sessions.gap = Some(Gap { peer, addr, vectors, check_at });
     }
 

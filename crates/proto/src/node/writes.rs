@@ -391,6 +391,11 @@ impl Node {
             self.stats.entries_unheard_of += 1;
             return false;
         }
+        let writer = entry.dot.origin;
+        if rumoured && !self.may_bring(writer, now.mono) {
+            self.overrun();
+            return false;
+        }
         self.follow_clock(entry.stamp, now, out);
         // Without room for what waits, a session goes on and readers wait.
         let in_time = via != Via::Session || !self.store.is_holding_all();
@@ -411,6 +416,9 @@ impl Node {
             Applied::Won(_) | Applied::Lost { .. } => self.stats.entries_applied += 1,
             Applied::Held => self.stats.entries_held += 1,
             Applied::Staged => {}
+        }
+        if rumoured && !matches!(applied, Applied::Stale | Applied::Full) {
+            self.brought(writer, now.mono);
         }
         for slot in won {
             self.entry_won(slot, None, via, now, out);
@@ -466,7 +474,10 @@ impl Node {
             let entry = &self.store.kept(slot).entry;
             let way = self.way_here(via, Some(entry.stamp), now);
             self.receipts.delays.entry(&entry.keyspace, entry.dot, way);
-            self.tell_entry(slot, now.mono);
+            let writer = entry.dot.origin;
+            if via != Via::Session || self.may_pass_on(writer, now.mono) {
+                self.tell_entry(slot, now.mono);
+            }
         }
     }
 
@@ -570,6 +581,10 @@ impl Node {
             self.stats.events_duplicate += 1;
             return;
         }
+        if !complete && !self.may_bring(written.0, now.mono) {
+            self.overrun();
+            return;
+        }
         let due = match self.events.receive(event, complete) {
             Received::Duplicate => {
                 self.stats.events_duplicate += 1;
@@ -588,6 +603,9 @@ impl Node {
             Received::Waits => Vec::new(),
             Received::Deliver(due) => due,
         };
+        if !complete {
+            self.brought(written.0, now.mono);
+        }
         let number = self.events.newest_number();
         self.receipts.delays.events.add(self.way_here(via, None, now));
         match handed {

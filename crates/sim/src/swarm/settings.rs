@@ -41,6 +41,8 @@ const LATER: &[&str] = &[
     "hot_bias",
     "hot_shed",
     "broadcast",
+    "peer_allowance",
+    "peer_writes",
 ];
 
 pub(super) fn is_later(name: &str) -> bool {
@@ -91,6 +93,8 @@ pub(super) fn draw(name: &str, rng: &mut Rng, so_far: &Config) -> String {
         "changes_bytes" => whole(rng, 1024, so_far.datagram_bytes as u64 - 100).to_string(),
         "burst_packets" => whole(rng, 1, 16).to_string(),
         "rumours_max" => scaled(rng, 64, 100_000).to_string(),
+        "peer_allowance" => scaled(rng, 1024, 1 << 20).to_string(),
+        "peer_writes" => scaled(rng, 1, 10_000).to_string(),
         "aggregate_interval" => ms(scaled(rng, 20, 5000)),
         "seed_every" => whole(rng, 1, 20).to_string(),
         "cut_quiet" => ms(whole(rng, 0, period * 5)),

@@ -1,11 +1,11 @@
 //! Decides how fast each participant may update: additive increase, multiplicative decrease when
 //! its own deltas fail to fit, and a fair share of what two peers may do together.
 
+use tidings_proto::flow::aimd::Aimd;
+
 /// Updates per second that a participant may begin to do more, per exchange in which all of its
 /// own deltas fitted.
 const INCREASE: f64 = 0.04;
-/// What is left of a rate after an exchange in which some of its own deltas did not fit.
-const DECREASE: f64 = 0.5;
 /// No participant is silenced: updates per second.
 const FLOOR: f64 = 0.1;
 /// A bucket holds updates for this many seconds, and at least one.
@@ -41,11 +41,8 @@ impl Limit {
 
     /// After an exchange.
     pub(super) fn adapt(&mut self, own_fit: bool) {
-        if !own_fit {
-            self.rate = (self.rate * DECREASE).max(FLOOR);
-        } else if self.rate < self.wanted * HEADROOM {
-            self.rate += INCREASE;
-        }
+        let aimd = Aimd { step: INCREASE, floor: FLOOR, ceiling: self.wanted * HEADROOM };
+        self.rate = aimd.after(self.rate, own_fit);
     }
 }
 
