@@ -258,6 +258,7 @@ fn check(loaded: &Loaded) -> Result<(), Failure> {
             "name: this host has no name: expected --name NAME".to_owned(),
         ));
     }
+    check_zone(loaded)?;
     loaded.settings.gossip.check().map_err(|error| {
         let key = match error.setting {
             "cluster" => "cluster".to_owned(),
@@ -265,6 +266,20 @@ fn check(loaded: &Loaded) -> Result<(), Failure> {
         };
         refuse(&loaded.origin(&key), &key, error.value.trim_matches('"'), &error.expected)
     })
+}
+
+/// An agent that starts in a zone that nobody named would be cut off from its own.
+fn check_zone(loaded: &Loaded) -> Result<(), Failure> {
+    let Settings { tags, gossip, .. } = &loaded.settings;
+    let Some(zone) = tags.get("zone") else { return Ok(()) };
+    let expected = if zone.is_empty() || zone.len() > 128 {
+        "1 to 128 bytes".to_owned()
+    } else if !gossip.zones.allow(zone) {
+        format!("one of {} (gossip.zones)", gossip.zones)
+    } else {
+        return Ok(());
+    };
+    Err(refuse(&loaded.origin("tags.zone"), "tags.zone", zone, &expected))
 }
 
 fn refuse(origin: &Origin, key: &str, value: &str, expected: &str) -> Failure {
@@ -631,6 +646,20 @@ mod tests {
             panic!("there is no such detector");
         };
         assert!(refused.contains("psi") && refused.contains("phi-akka"), "{refused}");
+    }
+
+    #[test]
+    fn a_zone_that_nobody_named_is_refused() {
+        let zones = given("gossip.zones", "eu,us");
+        let refused = |zones: Given, zone: &str| match assemble(&[zones, given("tags.zone", zone)])
+        {
+            Err(Failure::Misuse(refused)) => refused,
+            other => panic!("{zone:?}: {:?}", other.is_ok()),
+        };
+        assert_eq!(refused(zones, "usa"), "--x \"usa\": expected one of eu,us (gossip.zones)");
+        let empty = refused(given("gossip.zones", "eu,,us"), "eu");
+        assert!(empty.contains("\"eu,,us\": expected names of zones"), "{empty}");
+        assert!(assemble(&[given("gossip.zones", "eu,us"), given("tags.zone", "us")]).is_ok());
     }
 
     #[test]

@@ -96,10 +96,15 @@ pub enum PeerChoice {
     Uniform,
     /// By chance among those contacted least recently: nobody waits longer than 1.2 (n - 1) / k rounds.
     Shuffled,
+    /// Mostly among those of the same zone (tag `zone`), sometimes elsewhere.
+    Zoned,
 }
 
-const PEER_CHOICES: [(&str, PeerChoice); 2] =
-    [("uniform", PeerChoice::Uniform), ("shuffled", PeerChoice::Shuffled)];
+const PEER_CHOICES: [(&str, PeerChoice); 3] = [
+    ("uniform", PeerChoice::Uniform),
+    ("shuffled", PeerChoice::Shuffled),
+    ("zoned", PeerChoice::Zoned),
+];
 
 impl fmt::Display for PeerChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,6 +118,45 @@ impl FromStr for PeerChoice {
 
     fn from_str(text: &str) -> Result<PeerChoice, ()> {
         PEER_CHOICES.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice).ok_or(())
+    }
+}
+
+/// Names of zones, each of 1 to 128 bytes, none twice.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Zones(Vec<String>);
+
+impl Zones {
+    /// Whether a member may be in this zone; where none are named it may be in any.
+    pub fn allow(&self, zone: &str) -> bool {
+        self.0.is_empty() || self.0.iter().any(|known| known == zone)
+    }
+}
+
+impl fmt::Debug for Zones {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0.join(","))
+    }
+}
+
+impl fmt::Display for Zones {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(","))
+    }
+}
+
+impl FromStr for Zones {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Zones, ()> {
+        if text.is_empty() {
+            return Ok(Zones::default());
+        }
+        let names: Vec<String> = text.split(',').map(str::to_owned).collect();
+        let fits = |at: usize| {
+            let name = &names[at];
+            (1..=128).contains(&name.len()) && name.trim() == name && !names[..at].contains(name)
+        };
+        if (0..names.len()).all(fits) { Ok(Zones(names)) } else { Err(()) }
     }
 }
 
@@ -279,6 +323,12 @@ pub struct Config {
     pub eager_fanout: usize,
     /// Who they are, tick by tick and at once.
     pub peer_choice: PeerChoice,
+    /// [`PeerChoice::Zoned`]: of the picks that chance would send to other zones, the share that goes there.
+    /// A zone of fewer than 1 / this members sends more, as much as one member by chance. 1: by chance alone.
+    pub zone_crossing: f64,
+    /// The zones that there are, with commas between: a tag `zone` of this node that is none of them is refused.
+    /// Empty: any.
+    pub zones: Zones,
     /// How this node's events reach all. [`Broadcast::Tree`]: a copy for each member in `eager_fanout`
     /// ways at each step, near ones first; for large clusters and large events.
     pub broadcast: Broadcast,
@@ -413,6 +463,8 @@ impl Config {
             fanout: 3,
             eager_fanout: 6,
             peer_choice: PeerChoice::Uniform,
+            zone_crossing: 0.08,
+            zones: Zones::default(),
             broadcast: Broadcast::Rumours,
             batch: Duration::from_millis(10),
             transmit_factor: 1.8,
@@ -506,6 +558,7 @@ impl Config {
         within("tick", self.tick, ms(10), secs(60))?;
         count("fanout", self.fanout, 1, 64)?;
         count("eager_fanout", self.eager_fanout, 1, 64)?;
+        number("zone_crossing", self.zone_crossing, 0.0, 1.0)?;
         within("batch", self.batch, ms(0), ms(1000))?;
         number("transmit_factor", self.transmit_factor, 0.1, 20.0)?;
         count("damping_threshold", self.damping_threshold as usize, 1, 64)?;

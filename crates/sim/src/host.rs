@@ -22,6 +22,8 @@ pub struct Traffic {
     pub stream_bytes_sent: u64,
     pub stream_bytes_received: u64,
     pub requests_sent: u64,
+    /// Of what was sent: to hosts in other places.
+    pub bytes_far: u64,
 }
 
 impl Sub for Traffic {
@@ -35,6 +37,7 @@ impl Sub for Traffic {
             stream_bytes_sent: self.stream_bytes_sent - earlier.stream_bytes_sent,
             stream_bytes_received: self.stream_bytes_received - earlier.stream_bytes_received,
             requests_sent: self.requests_sent - earlier.requests_sent,
+            bytes_far: self.bytes_far - earlier.bytes_far,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidings_proto::Config;
 use tidings_proto::config::{
-    Broadcast, Damping, Detector, PeerChoice, Reconciliation, SplitPolicy,
+    Broadcast, Damping, Detector, PeerChoice, Reconciliation, SplitPolicy, Zones,
 };
 
 use crate::duration;
@@ -55,6 +55,7 @@ pub const SETTINGS: &[Setting] = settings! {
     sessions_max: usize, reconciliation: Reconciliation, scrub_cycle: Duration, event_window: Duration, events_per_origin: usize,
     clock_bound: Duration, forget_every: Duration, peer_choice: PeerChoice, broadcast: Broadcast,
     hot_threshold: u32, hot_window: Duration, hot_bias: f64, hot_shed: usize,
+    zone_crossing: f64, zones: Zones,
 };
 
 pub fn find(name: &str) -> Option<&'static Setting> {
@@ -98,7 +99,8 @@ macro_rules! parsed {
 parsed! {
     usize: "a whole number", u32: "a whole number", f64: "a number", bool: "true or false",
     Detector: "swim, heartbeat, phi, phi-normal, phi-akka or phi-exponential",
-    Reconciliation: "auto, sketch, merkle or digest", Damping: "sends, counter, coin or age", PeerChoice: "uniform or shuffled", Broadcast: "rumours or tree",
+    Reconciliation: "auto, sketch, merkle or digest", Damping: "sends, counter, coin or age", PeerChoice: "uniform, shuffled or zoned", Broadcast: "rumours or tree",
+    Zones: "names of zones with commas between, none empty, none twice",
     SplitPolicy: "none, keep-majority, static-quorum, keep-oldest or lease"
 }
 
@@ -112,7 +114,7 @@ mod tests {
         for setting in SETTINGS {
             let text = (setting.show)(&config);
             assert_eq!((setting.read)(&mut config, &text), Some(()), "{} {text:?}", setting.name);
-            assert!((setting.read)(&mut config, "nonsense").is_none(), "{}", setting.name);
+            assert!((setting.read)(&mut config, "non,,sense").is_none(), "{}", setting.name);
         }
         assert_eq!(config, Config::wan());
     }

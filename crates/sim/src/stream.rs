@@ -49,12 +49,13 @@ impl World {
         host.traffic.requests_sent += 1;
         host.traffic.stream_bytes_sent += bytes.len() as u64;
         let (from_life, from_addr) = (host.life, host.addr);
+        let sent = bytes.len();
         let opened = Call { from, from_life, from_addr, id, to, served_by: None, bytes };
         self.calls.open.insert(call, opened);
         self.queue.push(self.now + timeout, Happening::CallTimeout { call });
-        if let Some(target) = self.host_at(to)
-            && let Some(delay) = self.net.stream_leg(from, target, 0, &mut self.net_rng)
-        {
+        let Some(target) = self.host_at(to) else { return };
+        self.count_far(from, target, sent);
+        if let Some(delay) = self.net.stream_leg(from, target, 0, &mut self.net_rng) {
             self.queue.push(self.now + delay, Happening::Connect { call });
         }
     }
@@ -95,6 +96,7 @@ impl World {
         let Some(open) = self.calls.open.get(&call) else { return };
         assert_eq!(open.served_by.map(|s| s.0), Some(by), "a response comes from who was asked");
         let to = open.from;
+        self.count_far(by, to, bytes.len());
         let bytes = self.spoken(by, bytes, STREAM_BYTES_MAX);
         if let Some(delay) = self.net.stream_leg(by, to, bytes.len(), &mut self.net_rng) {
             self.queue.push(self.now + delay, Happening::Response { call, result: Ok(bytes) });

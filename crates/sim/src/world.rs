@@ -555,12 +555,18 @@ impl World {
         let from = self.hosts[host].addr;
         let Some(target) = self.host_at(to) else { return };
         self.hosts[target].first_sent_to.get_or_insert(self.now);
+        self.count_far(host, target, bytes.len());
         let fate = self.net.datagram(host, target, &mut self.net_rng);
         let bytes = if fate.corrupted { self.flip_a_bit(&bytes) } else { bytes };
         for delay in fate.copies.into_iter().flatten() {
             let bytes = Arc::clone(&bytes);
             self.queue.push(self.now + delay, Happening::Datagram { from, to, bytes });
         }
+    }
+
+    pub(crate) fn count_far(&mut self, from: usize, to: usize, bytes: usize) {
+        let far = self.net.regions.as_ref().is_some_and(|r| r.place(from) != r.place(to));
+        self.hosts[from].traffic.bytes_far += if far { bytes as u64 } else { 0 };
     }
 
     fn flip_a_bit(&mut self, bytes: &[u8]) -> Arc<[u8]> {

@@ -12,6 +12,7 @@ use tidings_proto::config::{
 use tidings_proto::io::{Command, Contribution, Owning};
 use tidings_proto::wire::packet::begin;
 use tidings_sim::reconcile::{Difference, Lacks, Replicas};
+use tidings_sim::region::Regions;
 use tidings_sim::setup::{joined, spread};
 use tidings_sim::{Conditions, Latency, Topic, World, WorldConfig};
 
@@ -197,6 +198,18 @@ const ROWS: &[Row] = &[
         low: |c| c.peer_choice = PeerChoice::Shuffled,
         high: |_| {},
         measure: until_the_last_peer_is_told,
+    },
+    Row {
+        setting: "zone_crossing",
+        low: |c| zoned(c, 0.0),
+        high: |c| zoned(c, 1.0),
+        measure: told_elsewhere,
+    },
+    Row {
+        setting: "zones",
+        low: |_| {},
+        high: |c| c.zones = "a,b".parse().expect("names"),
+        measure: zones_refused,
     },
     Row {
         setting: "broadcast",
@@ -541,6 +554,37 @@ fn key_to_all(config: &Config) -> f64 {
         sum += *spread(&mut world, &topic, 30, secs(60)).last().unwrap();
     }
     sum
+}
+
+fn zoned(config: &mut Config, crossing: f64) {
+    config.peer_choice = PeerChoice::Zoned;
+    config.zone_crossing = crossing;
+}
+
+/// Bytes between two halves of a cluster, about one key.
+fn told_elsewhere(config: &Config) -> f64 {
+    let mut world = converged(40, config);
+    for host in 0..40 {
+        let set = vec![("zone".to_owned(), format!("z{}", host % 2))];
+        world.command(host, Command::SetTags { set, unset: Vec::new() });
+    }
+    world.run_for(secs(5));
+    let halves = (0..40).map(|host| host % 2).collect();
+    world.net.regions = Some(Regions::new(2, halves, |_, _| Latency::Constant(ms(0))));
+    world.set(3, "k", "v");
+    world.run_for(secs(2));
+    total(&world, |w, h| w.traffic(h).bytes_far)
+}
+
+/// Of three names.
+fn zones_refused(config: &Config) -> f64 {
+    let mut world = converged(2, config);
+    let refused = |zone: &&str| {
+        let set = vec![("zone".to_owned(), (*zone).to_owned())];
+        let id = world.command(0, Command::SetTags { set, unset: Vec::new() });
+        matches!(world.reply_to(id), Some(Err(_)))
+    };
+    ["a", "b", "c"].into_iter().filter(refused).count() as f64
 }
 
 fn told_at_once(config: &Config) -> f64 {

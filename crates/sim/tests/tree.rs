@@ -233,17 +233,16 @@ fn at_most_what_corrosion_takes_in_its_own_world() {
     println!("the straight way: p99 {:.0} ms", percentile(&ways, 0.99));
     for (name, zones) in [("zones", true), ("no zones", false)] {
         let mut world = far_and_wide(&tree(Config::wan()), zones);
+        if !zones {
+            world.run_for(ms(1_200_000)); // until each knows where most others are
+        }
         // Its nodes know their round trips from the start; ours learn them.
         tell(&mut world, 20, |event| event * 11 % 200);
         let told = tell(&mut world, 40, |event| event * 37 % 200);
         row(name, &world, &told);
         let duplicates = (told.copies - 1.0) * 199.0;
         println!("{name}: {duplicates:.2} duplicates a message");
-        // Without zones the tree is no shorter than the world is wide; copies are as few.
-        assert!(told.copies <= 1.05, "{} copies", told.copies);
-        if zones {
-            assert!(duplicates <= 3.5, "{duplicates} duplicates a message");
-            assert!(told.p99() <= 198.0, "{} ms", told.p99());
-        }
+        assert!(duplicates <= 3.5, "{duplicates} duplicates a message");
+        assert!(told.p99() <= 198.0, "{} ms", told.p99());
     }
 }

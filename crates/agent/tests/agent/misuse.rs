@@ -19,6 +19,7 @@ fn bad_flags_are_one_line_and_exit_2() {
         (&["agent", "--profile", "fast"], r#"--profile "fast": expected local, lan or wan"#),
         (&["agent", "--join", ":1"], r#"--join ":1": expected HOST:PORT"#),
         (&["agent", "--tag", "novalue"], r#"--tag "novalue": expected KEY=VALUE"#),
+        (&["agent", "--tag", "zone="], r#"--tag "": expected 1 to 128 bytes"#),
         (&["agent", "--tag", "=v"], r#"--tag "=v": expected KEY=VALUE"#),
         (&["agent", "--log-level", "loud"], r#"--log-level "loud": expected off, error"#),
         (&["agent", "--name", ""], r#"--name "": expected 1 to 128 bytes"#),

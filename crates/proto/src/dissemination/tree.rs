@@ -22,7 +22,7 @@ use crate::wire::frame::{kind, put_frame};
 /// Zones that are each told at once; with more of them distance is not looked at.
 const ZONES_MAX: usize = 32;
 /// Members of a part that are compared for the nearest.
-const CANDIDATES: usize = 8;
+const CANDIDATES: usize = 32;
 /// Spans that one member takes of one event: more than one only where somebody failed.
 const TAKEN_OF_ONE: usize = 4;
 
@@ -171,8 +171,7 @@ impl Order {
         zones
     }
 
-    /// Who of a part is handed the event: the nearest as measured, of a few by chance that `may` be
-    /// asked; without one, anybody but `never`.
+    /// Who of a part is handed the event: the nearest of some by chance, none of those that are `never`.
     pub fn pick(
         &self,
         part: Part,
@@ -196,7 +195,7 @@ impl Order {
 const ZONE: u64 = 0xFFFF_FFFF_0000_0000;
 
 fn place(key: &HashKey, facts: &Facts) -> u64 {
-    let zone = facts.tags.get("zone").map_or(0, |z| key.checksum(domain::ZONE, &[z.as_bytes()]));
+    let zone = facts.zone().map_or(0, |z| key.checksum(domain::ZONE, &[z.as_bytes()]));
     let id = facts.id.short();
     zone & ZONE | (id >> 32 ^ id) & !ZONE
 }

@@ -1,5 +1,6 @@
 //! Decides what a user is told when a command is refused: the thing, its value and what was expected.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -35,7 +36,7 @@ pub enum CommandError {
     },
     Tag {
         key: String,
-        expected: &'static str,
+        expected: Cow<'static, str>,
     },
     EventLength {
         what: &'static str,

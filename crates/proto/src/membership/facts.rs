@@ -63,6 +63,11 @@ impl Facts {
         Facts::decode(&out)
     }
 
+    /// Where the member is, as its tag says.
+    pub fn zone(&self) -> Option<&str> {
+        self.tags.get("zone").map(|zone| &**zone)
+    }
+
     pub fn decode(bytes: &[u8]) -> Decoded<Facts> {
         if bytes.len() > FACTS_BYTES_MAX {
             return Err(DecodeError::TooLong("facts"));

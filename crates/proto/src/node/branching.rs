@@ -9,11 +9,12 @@ use super::Node;
 use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
 use crate::config::Broadcast;
+use crate::detection::coordinates::Coordinates;
 use crate::dissemination::events::StoredEvent;
 use crate::dissemination::trail::Trail;
 use crate::dissemination::tree::{Handover, Late, Span, Taken, Tree};
 use crate::io::Outbox;
-use crate::membership::table::Slot;
+use crate::membership::table::{Slot, Table};
 
 /// The tree, and who handed this node the event that is being read.
 #[derive(Debug)]
@@ -94,7 +95,8 @@ impl Node {
         let Tree { order, rng, .. } = &mut self.branches.tree;
         order.refresh(&self.table, &self.key);
         let (table, refused) = (&self.table, &self.choice.refused);
-        let distance = |slot| table.rtt(slot).map(|(mean, _)| mean);
+        let coordinates = &self.coordinates;
+        let distance = |slot| expected_rtt(table, coordinates, slot);
         let never = |slot| Some(slot) == not || table.id(slot) == passed.event.0;
         let doubtful = |slot| table.is_suspect(slot) || refused.contains(slot, now);
         let part = order.part(passed.span);
@@ -175,12 +177,23 @@ impl Node {
             Duration::ZERO => self.config.tick,
             usual => usual * 3,
         };
-        let measured =
-            self.table.rtt(to).map_or(Duration::ZERO, |(mean, deviation)| mean + deviation * 4);
-        usual.max(measured).max(self.config.tick / 4)
+        let known = match self.table.rtt(to) {
+            Some((mean, deviation)) => mean + deviation * 4,
+            None => expected_rtt(&self.table, &self.coordinates, to).unwrap_or_default() * 2,
+        };
+        usual.max(known).max(self.config.tick / 4)
     }
 
     pub(super) fn goes_by_tree(&self) -> bool {
         self.config.broadcast == Broadcast::Tree
     }
+}
+
+/// The way to a member and back: as measured, else by where both are.
+fn expected_rtt(table: &Table, coordinates: &Coordinates, slot: Slot) -> Option<Duration> {
+    let measured = table.rtt(slot).map(|(mean, _)| mean);
+    measured.or_else(|| {
+        let (from, to) = (coordinates.own()?, coordinates.of(slot)?);
+        Some(from.round_trip(&to).estimate)
+    })
 }

@@ -15,7 +15,6 @@ use crate::io::{CommandError, CommandId, Event, Outbox};
 use crate::limits::{
     FLAG_NAME_BYTES_MAX, FLAG_REASON_BYTES_MAX, FLAG_VALUE_BYTES_MAX, FLAGS_MAX, STAGES_WATCHED_MAX,
 };
-use crate::membership::facts::Facts;
 use crate::membership::table::{ME, Slot};
 use crate::state::flag::{self, Document, Flag, KEYSPACE, Stage};
 use crate::state::store::{EntrySlot, Store};
@@ -119,7 +118,7 @@ impl Node {
     /// Tells users here the value that counts for them, where it is another than before.
     fn tell_flag(&mut self, name: &Arc<[u8]>, flag: Option<&Flag>, out: &mut Outbox) {
         let me = self.me();
-        let value = flag.map(|flag| flag.value_at(&self.key, name, &me.name, zone(me)).clone());
+        let value = flag.map(|flag| flag.value_at(&self.key, name, &me.name, me.zone()).clone());
         let news = match &value {
             Some(_)
                 if self.flags.told.len() >= FLAGS_MAX && !self.flags.told.contains_key(name) =>
@@ -149,7 +148,7 @@ impl Node {
         for (name, flag) in stored(&self.store) {
             self.flags.watch(&name, Some(&flag));
             let me = self.me();
-            let value = flag.value_at(&self.key, &name, &me.name, zone(me)).clone();
+            let value = flag.value_at(&self.key, &name, &me.name, me.zone()).clone();
             self.flags.told.insert(name, value);
         }
     }
@@ -163,7 +162,7 @@ impl Node {
         for (name, watched) in &mut self.flags.watched {
             let entry = self.store.find(KEYSPACE, name).and_then(|kept| kept.entry.merged.as_ref());
             let Some(flag) = entry.and_then(|merged| Flag::of(merged)) else { continue };
-            let has = flag.is_staged_at(&self.key, name, &facts.name, zone(facts));
+            let has = flag.is_staged_at(&self.key, name, &facts.name, facts.zone());
             if has && watched.stop_at == Time::NEVER {
                 let wait = if watched.stage.writer == writer {
                     Duration::ZERO
@@ -204,7 +203,7 @@ impl Node {
         let entry = &self.store.find(KEYSPACE, name)?.entry;
         let flag = Flag::of(entry.merged.as_ref().filter(|_| entry.is_live())?)?;
         let me = self.table.facts(ME);
-        let staged = flag.is_staged_at(&self.key, name, &me.name, zone(me));
+        let staged = flag.is_staged_at(&self.key, name, &me.name, me.zone());
         Some((flag, staged))
     }
 }
@@ -263,10 +262,6 @@ fn check(kind: ValueType, value: &str) -> Result<(), FlagRefused> {
         return Err(FlagRefused::Value { expected: "at most 16,384 bytes" });
     }
     kind.check(value).map_err(|expected| FlagRefused::Value { expected })
-}
-
-fn zone(facts: &Facts) -> Option<&str> {
-    facts.tags.get("zone").map(|zone| &**zone)
 }
 
 /// All flags that can be read.

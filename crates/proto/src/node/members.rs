@@ -12,6 +12,7 @@ use super::{Node, Phase, Seed, reply};
 use crate::base::clocks::Hlc;
 use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
+use crate::config::Zones;
 use crate::detection::message::put_accusation;
 use crate::detection::probe::Purpose;
 use crate::dissemination::queue::Topic;
@@ -470,7 +471,7 @@ impl Node {
         now: Now,
         out: &mut Outbox,
     ) -> Result<Reply, CommandError> {
-        check_tags(&set)?;
+        check_tags(&set, &self.config.zones)?;
         let me = self.me().clone();
         let mut tags = me.tags.clone();
         for key in &unset {
@@ -702,12 +703,17 @@ pub(super) fn own_facts(
     Facts::new(id, name, addr, boot, accepted, replaces, tags).map_err(|_| too_long())
 }
 
-pub(super) fn check_tags(tags: &[(String, String)]) -> Result<(), CommandError> {
+pub(super) fn check_tags(tags: &[(String, String)], zones: &Zones) -> Result<(), CommandError> {
     for (key, value) in tags {
+        let in_zone = key == "zone";
         let expected = if key.is_empty() || key.len() > 128 {
-            "a name of 1 to 128 bytes"
+            "a name of 1 to 128 bytes".into()
+        } else if in_zone && !(1..=128).contains(&value.len()) {
+            format!("a zone of 1 to 128 bytes, not {value:?}").into()
+        } else if in_zone && !zones.allow(value) {
+            format!("one of {zones}, not {value:?}").into()
         } else if value.len() > FACTS_BYTES_MAX {
-            "a value that fits the limit of all tags together"
+            "a value that fits the limit of all tags together".into()
         } else {
             continue;
         };

@@ -69,7 +69,7 @@ use crate::base::hash::HashKey;
 use crate::base::id::NodeId;
 use crate::base::rng::Rng;
 use crate::base::time::{Now, Time};
-use crate::config::Config;
+use crate::config::{Config, Zones};
 use crate::detection::coordinates::Coordinates;
 use crate::detection::local_health::LocalHealth;
 use crate::detection::probe::Probes;
@@ -249,7 +249,7 @@ impl Node {
         let disk = disk::recover(&recovered.pairs, &mut store, &key, now);
         let reserved = disk.reserved.unwrap_or_default();
         let incarnation = reserved.incarnation + 1;
-        let (own, precedence) = own_record(&key, &identity, incarnation, now)?;
+        let (own, precedence) = own_record(&key, &config.zones, &identity, incarnation, now)?;
         let (rng_probe, first) = first_probe(&config, &seed, now.mono);
         let mut node = Node {
             id: identity.id,
@@ -616,11 +616,12 @@ fn first_probe(config: &Config, seed: &[u8; 32], now: Time) -> (Rng, Time) {
 
 fn own_record(
     key: &HashKey,
+    zones: &Zones,
     identity: &Identity,
     incarnation: u64,
     now: Now,
 ) -> Result<(Facts, Precedence), CommandError> {
-    members::check_tags(&identity.tags)?;
+    members::check_tags(&identity.tags, zones)?;
     let tags = identity.tags.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect();
     let accepted = Hlc::new(now.wall_ms, 0);
     let Identity { id, ref name, addr, boot, replaces, .. } = *identity;

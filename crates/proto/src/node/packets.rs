@@ -318,6 +318,23 @@ impl Node {
         self.send_bare(start, to, out);
     }
 
+    /// As [`Node::send`] to a member that is probed, which all zones are: news goes along as it does in rounds.
+    pub(super) fn send_probe(
+        &mut self,
+        spent: Spent,
+        start: usize,
+        (id, to): (NodeId, SocketAddr),
+        out: &mut Outbox,
+        now: Time,
+    ) {
+        if self.queue.is_empty() || self.crosses(id, now) {
+            return self.send(spent, start, to, out, now);
+        }
+        self.count_bytes(spent, out.bytes.len() - start);
+        self.piggyback_counters(start, out);
+        self.send_bare(start, to, out);
+    }
+
     /// Completes a datagram as it is and sends it.
     pub(super) fn send_bare(&mut self, start: usize, to: SocketAddr, out: &mut Outbox) {
         packet::seal(&mut out.bytes, start, &self.key);
@@ -451,10 +468,17 @@ impl Node {
         }
     }
 
+    /// Whether news and repair go to a member that is in touch anyway.
+    pub(super) fn crosses(&mut self, id: NodeId, now: Time) -> bool {
+        let round = Round::by(&self.config, 1, now);
+        let Some(slot) = self.table.find(id) else { return true };
+        self.choice.crosses(&self.table, slot, round)
+    }
+
     /// The same packets to each of `k` peers, and if they are fresh to those preferred; returns how many there were.
     fn tell_peers(&mut self, k: usize, fresh: bool, now: Now, out: &mut Outbox) -> usize {
         let news = self.queue.first().map(|(topic, key)| (topic as u8, key));
-        let round = Round { way: self.config.peer_choice, peers: k, now: now.mono };
+        let round = Round::by(&self.config, k, now.mono);
         let mut peers = std::mem::take(&mut self.choice.picked);
         self.choice.round(&self.table, round, &mut peers);
         let by_chance = peers.len() as u32;

@@ -175,7 +175,7 @@ impl Node {
         let start = self.begin(out);
         Ping { seq, target: target.short(), prints: self.prints() }.put(&mut out.bytes);
         self.put_buddy(target, &mut out.bytes);
-        self.send(spent, start, addr, out, now.mono);
+        self.send_probe(spent, start, (target, addr), out, now.mono);
     }
 
     fn repeat(&mut self, seq: u16, now: Now, out: &mut Outbox) {
@@ -419,7 +419,7 @@ impl Node {
         // Before the ack: who reads it has measured the way to this place.
         self.coordinates.put_now_and_then(&mut out.bytes);
         self.answer_ping(&ping, glance, sender, &mut out.bytes);
-        self.send(Spent::Probe, start, from, out, now.mono);
+        self.send_probe(Spent::Probe, start, (sender, from), out, now.mono);
         if glance.is_some() {
             // It is the first step of a session.
             self.count_as(Spent::Probe, Spent::Sketch, GLANCE_BYTES);

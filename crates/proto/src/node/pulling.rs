@@ -12,12 +12,13 @@ use crate::base::clocks::Dot;
 use crate::base::policy::{Mode, POLICIES, Policy};
 use crate::base::rng::Rng;
 use crate::base::time::{Now, Time};
+use crate::config::PeerChoice;
 use crate::dissemination::pull::{Pull, Shelf, Shelved};
 use crate::dissemination::queue::Topic;
 use crate::flow;
 use crate::io::Outbox;
 use crate::membership::table::ME;
-use crate::peers;
+use crate::peers::{self, Round};
 use crate::state::store::{EntrySlot, Store};
 
 #[derive(Debug)]
@@ -125,7 +126,13 @@ impl Node {
         let mut peer = std::mem::take(&mut self.choice.picked);
         let table = &self.table;
         let is_me = |slot| table.addr(slot) == table.addr(ME);
-        peers::uniform(table, 1, &mut self.pulling.rng, is_me, &mut peer);
+        match self.config.peer_choice {
+            PeerChoice::Zoned => {
+                let round = Round::by(&self.config, 1, now.mono);
+                self.choice.round(table, round, &mut peer);
+            }
+            _ => peers::uniform(table, 1, &mut self.pulling.rng, is_me, &mut peer),
+        }
         let to = peer.first().map(|&slot| self.table.addr(slot));
         self.choice.picked = peer;
         if let Some(to) = to {

@@ -196,7 +196,7 @@ impl Node {
             Verdict::Late => {}
             Verdict::Differs => {
                 self.stats.member_mismatches += 1;
-                if self.sessions.members_after <= now.mono {
+                if self.sessions.members_after <= now.mono && self.crosses(peer, now.mono) {
                     self.open_members(peer, addr, now.mono, out);
                 }
             }
@@ -215,7 +215,8 @@ impl Node {
             Verdict::Late => {}
             Verdict::Differs => {
                 self.stats.state_mismatches += 1;
-                if self.sessions.state_after <= now.mono && self.sessions.gap.is_none() {
+                let may = self.sessions.state_after <= now.mono && self.sessions.gap.is_none();
+                if may && self.crosses(peer, now.mono) {
                     let pinged = matches!(shown, Shown::Ping(_));
                     return self.open_state(peer, addr, pinged, theirs, glance, now.mono, out);
                 }

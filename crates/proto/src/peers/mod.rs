@@ -6,10 +6,11 @@ mod preferred;
 mod refused;
 mod shuffled;
 mod uniform;
+mod zoned;
 
 use crate::base::rng::Rng;
 use crate::base::time::Time;
-use crate::config::PeerChoice;
+use crate::config::{Config, PeerChoice};
 use crate::membership::table::{ME, Slot, Table};
 
 pub use uniform::uniform;
@@ -18,6 +19,7 @@ use hot::{HotKeys, Reads};
 use preferred::Preferred;
 use refused::{REFUSED_MAX, Refused};
 use shuffled::Pass;
+use zoned::Sides;
 
 /// What choosing needs beside the table.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ pub struct Choice {
     pub last: Vec<Slot>,
     pub last_news: Option<(u8, u64)>,
     pass: Pass,
+    sides: Sides,
     pub preferred: Preferred,
     pub reads: Reads,
     pub hot: HotKeys,
@@ -40,7 +43,15 @@ pub struct Choice {
 pub struct Round {
     pub way: PeerChoice,
     pub peers: usize,
+    /// [`PeerChoice::Zoned`]: the share of the picks that chance would send elsewhere that do go there.
+    pub crossing: f64,
     pub now: Time,
+}
+
+impl Round {
+    pub fn by(config: &Config, peers: usize, now: Time) -> Round {
+        Round { way: config.peer_choice, peers, crossing: config.zone_crossing, now }
+    }
 }
 
 impl Choice {
@@ -52,6 +63,7 @@ impl Choice {
             last: Vec::new(),
             last_news: None,
             pass: Pass::default(),
+            sides: Sides::default(),
             preferred: Preferred::default(),
             reads: Reads::default(),
             hot: HotKeys::default(),
@@ -70,6 +82,12 @@ impl Choice {
         self.preferred.add(table, now, out);
     }
 
+    /// Whether a packet that goes to a member anyway, or a difference that it shows, is made use of: in other
+    /// zones now and then.
+    pub fn crosses(&mut self, table: &Table, to: Slot, round: Round) -> bool {
+        round.way != PeerChoice::Zoned || self.sides.crosses(table, to, round, &mut self.rng)
+    }
+
     /// The peers of a round of gossip: not those at whose address nobody listens, while there are others.
     pub fn round(&mut self, table: &Table, round: Round, out: &mut Vec<Slot>) {
         let is_me = |slot: Slot| table.addr(slot) == table.addr(ME);
@@ -78,6 +96,7 @@ impl Choice {
         match round.way {
             PeerChoice::Uniform => uniform(table, round.peers, &mut self.rng, skip, out),
             PeerChoice::Shuffled => self.pass.pick(table, round.peers, &mut self.rng, skip, out),
+            PeerChoice::Zoned => self.sides.pick(table, round, &mut self.rng, skip, out),
         }
         if out.is_empty() && !table.live().is_empty() {
             // Nearly all refuse: no more do than are remembered, so one that does not is near.
@@ -127,7 +146,7 @@ mod tests {
     }
 
     fn round(peers: usize) -> Round {
-        Round { way: PeerChoice::Uniform, peers, now: Time::ZERO }
+        Round { way: PeerChoice::Uniform, peers, crossing: 0.08, now: Time::ZERO }
     }
 
     /// Row C1: chi-square over a million picks, p > .01.
@@ -153,7 +172,7 @@ mod tests {
     /// Row C8.
     #[test]
     fn a_round_is_never_empty_while_anybody_can_be_told() {
-        for way in [PeerChoice::Uniform, PeerChoice::Shuffled] {
+        for way in [PeerChoice::Uniform, PeerChoice::Shuffled, PeerChoice::Zoned] {
             let table = table_of(30);
             let mut choice = Choice::new(&[8; 32]);
             let mut out = Vec::new();

@@ -43,6 +43,8 @@ const LATER: &[&str] = &[
     "broadcast",
     "peer_allowance",
     "peer_writes",
+    "zone_crossing",
+    "zones",
 ];
 
 pub(super) fn is_later(name: &str) -> bool {
@@ -86,7 +88,9 @@ pub(super) fn draw(name: &str, rng: &mut Rng, so_far: &Config) -> String {
         "hot_window" => ms(scaled(rng, 100, 60_000)),
         "hot_bias" => hundredths(rng, 0, 95),
         "hot_shed" => scaled(rng, 1, 10_000).to_string(),
-        "peer_choice" => "shuffled".to_owned(),
+        "peer_choice" => ["shuffled", "zoned"][rng.index(2)].to_owned(),
+        "zone_crossing" => hundredths(rng, 0, 100),
+        "zones" => "a,b".to_owned(),
         "broadcast" => "tree".to_owned(),
         "pull_interval" => ms(scaled(rng, 100, 20_000)),
         "datagram_bytes" => whole(rng, 1200, 9000).to_string(),
