@@ -2,6 +2,8 @@
 //! when it does not (Chiu and Jain 1989; van Renesse et al. 2008, PAPERS 9). Those who share a bottleneck
 //! come to equal rates that way, whatever they began with.
 
+use std::time::Duration;
+
 /// The bounds of a rate and its step, all in the unit of the rate.
 #[derive(Clone, Copy, Debug)]
 pub struct Aimd {
@@ -25,6 +27,41 @@ impl Aimd {
         } else {
             rate
         }
+    }
+}
+
+/// How often sessions are opened. While rumours leave to them what is beyond a member's allowance they
+/// become rare: what it overwrites meanwhile need not travel.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Sessions in the time that news takes to spread.
+    rate: f64,
+    /// More came since the last one than is told.
+    overrun: bool,
+}
+
+const PACE: Aimd = Aimd { step: 1.0 / 8.0, floor: 1.0 / 32.0, ceiling: 1.0 };
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace { rate: PACE.ceiling, overrun: false }
+    }
+}
+
+impl Pace {
+    /// There was more than is told.
+    pub fn overrun(&mut self) {
+        self.overrun = true;
+    }
+
+    pub fn is_slowed(&self) -> bool {
+        self.rate < PACE.ceiling
+    }
+
+    /// Until the session after the one that opens now.
+    pub fn wait(&mut self, spread: Duration) -> Duration {
+        self.rate = PACE.after(self.rate, !std::mem::take(&mut self.overrun));
+        spread.div_f64(self.rate)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::detection::message::{Glance, Prints};
 use crate::detection::probe::Purpose;
 use crate::dissemination::events::StoredEvent;
 use crate::flow::SESSION_TIMEOUT;
-use crate::flow::aimd::Aimd;
+use crate::flow::aimd::Pace;
 use crate::io::{Alarm, Event, JoinFailure, Outbox, Output, RequestError, RequestId};
 use crate::limits::{CURSORS_MAX, MEMBERS_MAX, PAGE_BYTES, REQUESTS_MAX, STREAM_BYTES_MAX};
 use crate::membership::record::{Precedence, RecordHead};
@@ -73,40 +73,6 @@ pub(super) struct Sessions {
     pub scrub: Scrub,
     /// When to compare with some peer out of turn.
     pub second_look: Time,
-}
-
-/// How often sessions are opened. While rumours leave to them what is beyond a member's allowance they
-/// become rare: what it overwrites meanwhile need not travel.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
-    /// Sessions in the time that news takes to spread.
-    rate: f64,
-    /// More came since the last one than is told.
-    overrun: bool,
-}
-
-const PACE: Aimd = Aimd { step: 1.0 / 8.0, floor: 1.0 / 32.0, ceiling: 1.0 };
-
-impl Default for Pace {
-    fn default() -> Pace {
-        Pace { rate: PACE.ceiling, overrun: false }
-    }
-}
-
-impl Pace {
-    pub fn overrun(&mut self) {
-        self.overrun = true;
-    }
-
-    fn is_slowed(&self) -> bool {
-        self.rate < PACE.ceiling
-    }
-
-    /// Until the session after the one that opens now.
-    fn wait(&mut self, spread: Duration) -> Duration {
-        self.rate = PACE.after(self.rate, !std::mem::take(&mut self.overrun));
-        spread.div_f64(self.rate)
-    }
 }
 
 /// What a peer showed of its state.
