@@ -36,11 +36,7 @@ fn tell(event: &Value) -> String {
             format!("event    {} from {}: {payload}", text("name"), text("from"))
         }
         "key" => {
-            let key = match event["key"].as_str() {
-                Some(key) => plain(key),
-                None => decoded(&event["KeyB64"]),
-            };
-            let space = text("keyspace");
+            let (space, key) = (text("keyspace"), key(event));
             match &event["value"] {
                 Value::Null => format!("key      {space}/{key} deleted"),
                 value => format!("key      {space}/{key} = {}", decoded(value)),
@@ -51,10 +47,27 @@ fn tell(event: &Value) -> String {
             None => format!("flag     {} deleted", text("name")),
         },
         "alarm" => format!("alarm    {}", text("text")),
+        "cut" => {
+            let gone = event["gone"].as_array().map_or(&[][..], Vec::as_slice);
+            let names: Vec<String> = gone.iter().filter_map(Value::as_str).map(plain).collect();
+            format!("cut      {} gone, {} alive: {}", gone.len(), event["alive"], names.join(", "))
+        }
+        "owning" => format!("owning   {}", text("owning")),
+        "conflict" => {
+            let (space, key) = (text("keyspace"), key(event));
+            format!("conflict {space}/{key}: a write was given up (`tidings kv conflicts`)")
+        }
         "lagged" => format!("lagged   {} events were missed", event["missed"]),
         _ => event.to_string(),
     };
     format!("{at:.3} {what}")
+}
+
+fn key(event: &Value) -> String {
+    match event["key"].as_str() {
+        Some(key) => plain(key),
+        None => decoded(&event["KeyB64"]),
+    }
 }
 
 fn snapshot(event: &Value) -> String {
