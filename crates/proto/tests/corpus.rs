@@ -136,7 +136,7 @@ fn the_corpus_of_a_node_gets_far() {
 
 /// Values at which lengths, counts and numbers break.
 const EDGES: [u64; 9] =
-    [0, 1, 0x7f, 0x80, 0xffff, u32::MAX as u64, (1 << 62) - 1, 1 << 62, u64::MAX];
+    [0, 1, 0x7f, 0x80, 0xffff, u32::MAX as u64, (1 << 56) - 1, 1 << 56, u64::MAX];
 
 fn mutate(input: &mut Vec<u8>, others: &[Vec<u8>], rng: &mut Rng) {
     let at = rng.index(input.len() + 1);

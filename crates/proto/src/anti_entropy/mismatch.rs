@@ -44,10 +44,18 @@ impl Mismatch {
         self.changed = now;
     }
 
+    /// The peer has what is here; what was different is so no more.
+    pub fn agrees(&mut self, theirs: u64) -> bool {
+        let equal = theirs == self.current;
+        if equal {
+            self.since = None;
+        }
+        equal
+    }
+
     /// `lasting`: the peer has seen the difference outlive the spread of news.
     pub fn compare(&mut self, theirs: u64, lasting: bool, now: Time, spread: Duration) -> Verdict {
-        if theirs == self.current {
-            self.since = None;
+        if self.agrees(theirs) {
             return Verdict::Equal;
         }
         while self.ring.front().is_some_and(|&(_, until)| now.since(until) > spread) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::id::NodeId;
 use crate::limits::ACCUSERS_MAX;
-use crate::membership::record::{Accusers, Cause};
+use crate::membership::record::{Accusers, Cause, Precedence, Standing};
 use crate::wire::codec::{Decoded, Reader, put_addr, put_id, put_u16, put_u64, put_varint};
 use crate::wire::frame::{kind, put_frame};
 
@@ -224,6 +224,12 @@ impl Rebuttal {
         });
     }
 
+    /// Whom it is about, and what it says.
+    pub fn said(self) -> (u64, Precedence) {
+        (self.subject, Precedence::new(self.incarnation, Standing::Alive, self.sum))
+    }
+
+    #[inline]
     pub fn decode(body: &[u8]) -> Decoded<Rebuttal> {
         let mut r = Reader::new(body);
         Ok(Rebuttal {

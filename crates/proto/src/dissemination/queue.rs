@@ -1,12 +1,16 @@
 //! Decides which rumours a packet carries: least sent first, in classes that cannot starve each
 //! other, each sent a bounded number of times.
 //!
-//! The queue is keyed by an opaque (topic, number); the bytes live with their owners. Superseded
-//! news is dropped by being queued again under the same key. All that happens to a rumour costs the
-//! same whatever else waits: rumours are linked into one list for each number of sends.
+//! The queue is keyed by an opaque (topic, number); the bytes live with their owners, but for those
+//! that are short and ready to be sent as they are. Superseded news is dropped by being queued again
+//! under the same key. All that happens to a rumour costs the same whatever else waits: rumours are
+//! linked into one list for each number of sends, and what one packet took moves on as a whole.
+
+use std::time::Duration;
 
 use super::trail::Trail;
 use crate::base::slots::SlotIndex;
+use crate::base::time::Time;
 
 /// The classes, in order of priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,8 +24,10 @@ pub enum Topic {
 
 const TOPICS: [Topic; 4] = [Topic::Accusation, Topic::Member, Topic::State, Topic::Event];
 
-/// Sends that the buckets tell apart; more count as this many.
-const SENDS_MAX: u32 = 128;
+/// Sends that the lists tell apart; more count as this many.
+const SENDS_MAX: u32 = 512;
+/// Bytes that are kept with a rumour. A line of the cache holds all of it.
+pub const READY_BYTES_MAX: usize = 39;
 
 /// What encoding a rumour gave.
 pub enum Encoded {
@@ -31,17 +37,33 @@ pub enum Encoded {
     Gone,
 }
 
-/// A rumour, linked to its neighbours among those sent as often.
+/// How rumours are told now.
+#[derive(Clone, Copy, Debug)]
+pub struct Telling {
+    pub now: Time,
+    /// Older ones are dropped.
+    pub life: Duration,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Rumour {
     key: u64,
     /// How it came here.
     trail: Trail,
-    sends: u32,
+    /// The frame itself, where it is short; else its owner is asked.
+    ready: [u8; READY_BYTES_MAX],
+    ready_len: u8,
+}
+
+/// What links a rumour to its neighbours among those sent as often. Apart from the rumours, so that
+/// a list is walked without waiting for each of them to come from memory.
+#[derive(Clone, Copy, Debug)]
+struct Link {
     next: u32,
     before: u32,
+    sends: u16,
     /// The list that it is in.
-    list: u32,
+    list: u16,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,18 +73,40 @@ struct List {
     len: usize,
 }
 
+/// Neighbours in one list, that leave it together.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    first: u32,
+    last: u32,
+    len: usize,
+}
+
+impl Run {
+    const EMPTY: Run = Run { first: END, last: END, len: 0 };
+
+    fn extend(&mut self, at: u32) {
+        if self.len == 0 {
+            self.first = at;
+        }
+        self.last = at;
+        self.len += 1;
+    }
+}
+
 /// No rumour.
 const END: u32 = u32::MAX;
 /// The list of those taken by the packets being filled; after it, one for each number of sends.
-const TAKEN: u32 = 0;
-const FRESH: u32 = 1;
+const TAKEN: u16 = 0;
+const FRESH: u16 = 1;
 /// Rumours that an empty class keeps room for; what a storm took beyond is given back.
-const KEPT_MOST: usize = 256;
+const KEPT_MOST: usize = 64;
 
 /// A class of rumours: places are reused, the free ones linked by `next`.
 #[derive(Debug)]
 struct Class {
     rumours: Vec<Rumour>,
+    /// One for each.
+    links: Vec<Link>,
     free: u32,
     len: usize,
     by_key: SlotIndex,
@@ -80,12 +124,26 @@ impl RumourQueue {
     /// Queues news, or news that supersedes what the key meant. Where `most` of the topic wait
     /// already, the one that was told most often is shed; returns whether one was.
     pub fn push(&mut self, topic: Topic, key: u64, trail: Trail, most: usize) -> bool {
+        self.push_ready(topic, key, trail, most, &[])
+    }
+
+    /// The same for news whose frame is ready: at most [`READY_BYTES_MAX`], or its owner is asked.
+    pub fn push_ready(
+        &mut self,
+        topic: Topic,
+        key: u64,
+        trail: Trail,
+        most: usize,
+        frame: &[u8],
+    ) -> bool {
         let class = &mut self.classes[topic as usize];
         let found = class.find(key);
         let shed = found.is_none() && class.len >= most && class.shed();
         let at = match found {
-            Some(at) if class.rumours[at as usize].list == FRESH => {
-                class.rumours[at as usize].trail = trail;
+            Some(at) if class.links[at as usize].list == FRESH => {
+                let rumour = &mut class.rumours[at as usize];
+                rumour.trail = trail;
+                rumour.make_ready(frame);
                 return false;
             }
             Some(at) => {
@@ -95,7 +153,9 @@ impl RumourQueue {
             None => class.add(key),
         };
         let rumour = &mut class.rumours[at as usize];
-        (rumour.trail, rumour.sends) = (trail, 0);
+        rumour.trail = trail;
+        rumour.make_ready(frame);
+        class.links[at as usize].sends = 0;
         class.link(at, FRESH);
         shed
     }
@@ -106,8 +166,8 @@ impl RumourQueue {
         let class = &mut self.classes[topic as usize];
         if class.find(key).is_none() {
             let at = class.add(key);
-            let sends = sends_max(topic as usize, limit).saturating_sub(copies);
-            class.rumours[at as usize].sends = sends;
+            let sends = sends_max(topic as usize, limit).saturating_sub(copies) as u16;
+            class.links[at as usize].sends = sends;
             class.link(at, list_of(sends));
         }
     }
@@ -134,9 +194,9 @@ impl RumourQueue {
         let topic = TOPICS[usize::from(topic)];
         let class = &mut self.classes[topic as usize];
         let Some(at) = class.find(key) else { return self.remind(topic, key, 1, limit) };
-        let sends = class.rumours[at as usize].sends;
+        let sends = class.links[at as usize].sends;
         if sends > 1 {
-            class.rumours[at as usize].sends = sends - 1;
+            class.links[at as usize].sends = sends - 1;
             class.unlink(at);
             class.link(at, list_of(sends - 1));
         }
@@ -187,6 +247,7 @@ impl RumourQueue {
         &mut self,
         out: &mut Vec<u8>,
         end: usize,
+        telling: Telling,
         mut encode: impl FnMut(Topic, u64, Trail, &mut Vec<u8>) -> Encoded,
     ) -> [usize; 4] {
         let mut counts = [0; 4];
@@ -199,8 +260,9 @@ impl RumourQueue {
             let until = if others && place == 1 { out.len() + room * 2 / 3 } else { end };
             // The first rumour of the class whose turn it is may have it all: a large one goes too.
             let first = if place == 1 { end } else { until };
-            counts[index] = self.classes[index]
-                .fill(out, first, until, |key, trail, out| encode(TOPICS[index], key, trail, out));
+            let room = Room { first, end: until };
+            let encode = |key, trail, out: &mut Vec<u8>| encode(TOPICS[index], key, trail, out);
+            counts[index] = self.classes[index].fill(out, room, telling, encode);
         }
         counts
     }
@@ -208,20 +270,16 @@ impl RumourQueue {
     /// What was taken went to `copies` peers; rumours sent `limit` times are dropped.
     pub fn sent(&mut self, copies: u32, limit: u32) {
         for (topic, class) in self.classes.iter_mut().enumerate() {
-            let limit = sends_max(topic, limit);
-            while class.first(TAKEN) != END {
-                let at = class.first(TAKEN);
-                let sends = class.rumours[at as usize].sends + copies;
-                if sends >= limit {
-                    class.remove(at);
-                } else {
-                    class.rumours[at as usize].sends = sends;
-                    class.unlink(at);
-                    class.link(at, list_of(sends));
-                }
-            }
+            class.sent(copies, sends_max(topic, limit));
         }
     }
+}
+
+/// How far the first rumour of a class may reach in a packet, and the others.
+#[derive(Clone, Copy)]
+struct Room {
+    first: usize,
+    end: usize,
 }
 
 /// Accusations are half as long-lived: each further accuser tells them anew.
@@ -229,14 +287,36 @@ fn sends_max(topic: usize, limit: u32) -> u32 {
     if topic == Topic::Accusation as usize { limit.div_ceil(2) } else { limit }
 }
 
-fn list_of(sends: u32) -> u32 {
-    FRESH + sends.min(SENDS_MAX - 1)
+fn list_of(sends: u16) -> u16 {
+    FRESH + sends.min(SENDS_MAX as u16 - 1)
+}
+
+impl Rumour {
+    /// Keeps the frame, if it is short.
+    fn make_ready(&mut self, frame: &[u8]) {
+        let kept = if frame.len() <= READY_BYTES_MAX { frame } else { &[] };
+        self.ready[..kept.len()].copy_from_slice(kept);
+        self.ready_len = kept.len() as u8;
+    }
+
+    /// Appends the frame that is ready, after its trail.
+    #[inline]
+    fn put(&self, telling: Telling, out: &mut Vec<u8>) -> Encoded {
+        if self.trail.told(telling.now).is_some_and(|(_, age)| age > telling.life) {
+            return Encoded::Gone;
+        }
+        self.trail.put(out, telling.now);
+        let end = out.len() + usize::from(self.ready_len);
+        out.extend_from_slice(&self.ready); // of one length: no call
+        out.truncate(end);
+        Encoded::Yes
+    }
 }
 
 impl Default for Class {
     fn default() -> Class {
-        let (rumours, by_key, lists) = (Vec::new(), SlotIndex::default(), Vec::new());
-        Class { rumours, free: END, len: 0, by_key, lists }
+        let (rumours, links, lists) = (Vec::new(), Vec::new(), Vec::new());
+        Class { rumours, links, free: END, len: 0, by_key: SlotIndex::default(), lists }
     }
 }
 
@@ -244,36 +324,66 @@ impl Class {
     fn fill(
         &mut self,
         out: &mut Vec<u8>,
-        first: usize,
-        end: usize,
+        room: Room,
+        telling: Telling,
         mut encode: impl FnMut(u64, Trail, &mut Vec<u8>) -> Encoded,
     ) -> usize {
         const MISFITS_MAX: usize = 4;
+        if self.len == 0 {
+            return 0;
+        }
         let (mut count, mut misfits) = (0, 0);
-        for list in FRESH..self.lists.len() as u32 {
+        for list in FRESH..self.lists.len() as u16 {
+            let mut taken = Run::EMPTY;
             let mut at = self.first(list);
-            while at != END {
-                let Rumour { key, trail, next, .. } = self.rumours[at as usize];
-                let start = out.len();
-                match encode(key, trail, out) {
-                    Encoded::Gone => self.remove(at),
-                    Encoded::Yes if out.len() <= if count == 0 { first } else { end } => {
-                        self.unlink(at);
-                        self.link(at, TAKEN);
-                        count += 1;
-                    }
-                    Encoded::Yes => {
-                        out.truncate(start);
-                        misfits += 1;
-                        if misfits >= MISFITS_MAX {
-                            return count;
-                        }
+            while at != END && misfits < MISFITS_MAX {
+                let (rumour, start) = (&self.rumours[at as usize], out.len());
+                let next = self.links[at as usize].next;
+                let encoded = match rumour.ready_len {
+                    0 => encode(rumour.key, rumour.trail, out),
+                    _ => rumour.put(telling, out),
+                };
+                let end = if count == 0 { room.first } else { room.end };
+                if matches!(encoded, Encoded::Yes) && out.len() <= end {
+                    self.links[at as usize].list = TAKEN;
+                    taken.extend(at);
+                    count += 1;
+                } else {
+                    out.truncate(start);
+                    self.move_run(list, std::mem::replace(&mut taken, Run::EMPTY), TAKEN);
+                    match encoded {
+                        Encoded::Gone => self.remove(at),
+                        Encoded::Yes => misfits += 1,
                     }
                 }
                 at = next;
             }
+            self.move_run(list, taken, TAKEN);
+            if misfits >= MISFITS_MAX {
+                break;
+            }
         }
         count
+    }
+
+    fn sent(&mut self, copies: u32, limit: u32) {
+        let mut at = self.first(TAKEN);
+        while at != END {
+            let before = u32::from(self.links[at as usize].sends);
+            let sends = (before + copies).min(u32::from(u16::MAX));
+            // Those that were sent as often as the first go on together.
+            let mut run = Run::EMPTY;
+            while at != END && u32::from(self.links[at as usize].sends) == before {
+                let link = &mut self.links[at as usize];
+                (link.sends, link.list) = (sends as u16, list_of(sends as u16));
+                run.extend(at);
+                at = link.next;
+            }
+            self.move_run(TAKEN, run, list_of(sends as u16));
+            if sends >= limit {
+                self.remove_run(run);
+            }
+        }
     }
 
     /// Drops what was told most often: others tell it too. Of what was never told, the newest.
@@ -292,15 +402,22 @@ impl Class {
 
     /// A place for a rumour of this key, in no list yet.
     fn add(&mut self, key: u64) -> u32 {
-        let rumour =
-            Rumour { key, trail: Trail::NONE, sends: 0, next: END, before: END, list: FRESH };
+        let rumour = Rumour {
+            key,
+            trail: Trail::NONE,
+            ready: [0; READY_BYTES_MAX],
+            ready_len: 0,
+        };
+        let link = Link { next: END, before: END, sends: 0, list: FRESH };
         let at = if self.free == END {
             self.rumours.push(rumour);
+            self.links.push(link);
             self.rumours.len() as u32 - 1
         } else {
             let at = self.free;
-            self.free = self.rumours[at as usize].next;
+            self.free = self.links[at as usize].next;
             self.rumours[at as usize] = rumour;
+            self.links[at as usize] = link;
             at
         };
         let rumours = &self.rumours;
@@ -312,7 +429,7 @@ impl Class {
     fn remove(&mut self, at: u32) {
         self.unlink(at);
         self.by_key.remove(self.rumours[at as usize].key, at);
-        self.rumours[at as usize].next = self.free;
+        self.links[at as usize].next = self.free;
         self.free = at;
         self.len -= 1;
         if self.len == 0 && self.rumours.len() > KEPT_MOST {
@@ -320,42 +437,76 @@ impl Class {
         }
     }
 
-    fn first(&self, list: u32) -> u32 {
-        self.lists.get(list as usize).map_or(END, |list| list.first)
+    /// Drops neighbours of one list.
+    fn remove_run(&mut self, run: Run) {
+        let mut at = run.first;
+        for _ in 0..run.len {
+            let next = self.links[at as usize].next;
+            self.remove(at);
+            at = next;
+        }
+    }
+
+    fn first(&self, list: u16) -> u32 {
+        self.lists.get(usize::from(list)).map_or(END, |list| list.first)
+    }
+
+    /// The ends of a list, which is made if there is none.
+    fn ends(&mut self, list: u16) -> &mut List {
+        let list = usize::from(list);
+        if self.lists.len() <= list {
+            self.lists.resize(list + 1, List { first: END, last: END, len: 0 });
+        }
+        &mut self.lists[list]
     }
 
     /// Puts a rumour that is in no list at the end of one.
-    fn link(&mut self, at: u32, list: u32) {
-        if self.lists.len() <= list as usize {
-            self.lists.resize(list as usize + 1, List { first: END, last: END, len: 0 });
+    fn link(&mut self, at: u32, list: u16) {
+        self.links[at as usize].list = list;
+        self.append(Run { first: at, last: at, len: 1 }, list);
+    }
+
+    /// Takes neighbours out of their list and puts them at the end of another. Each knows already
+    /// that it is there.
+    fn move_run(&mut self, from: u16, run: Run, to: u16) {
+        if run.len > 0 {
+            self.cut(run, from);
+            self.append(run, to);
         }
-        let ends = &mut self.lists[list as usize];
-        ends.len += 1;
-        let before = std::mem::replace(&mut ends.last, at);
+    }
+
+    fn append(&mut self, run: Run, list: u16) {
+        let ends = self.ends(list);
+        ends.len += run.len;
+        let before = std::mem::replace(&mut ends.last, run.last);
         if before == END {
-            ends.first = at;
+            ends.first = run.first;
         } else {
-            self.rumours[before as usize].next = at;
+            self.links[before as usize].next = run.first;
         }
-        let rumour = &mut self.rumours[at as usize];
-        (rumour.before, rumour.next, rumour.list) = (before, END, list);
+        self.links[run.first as usize].before = before;
+        self.links[run.last as usize].next = END;
     }
 
     fn unlink(&mut self, at: u32) {
-        let Rumour { before, next, list, .. } = self.rumours[at as usize];
-        let ends = &mut self.lists[list as usize];
-        ends.len -= 1;
+        let list = self.links[at as usize].list;
+        self.cut(Run { first: at, last: at, len: 1 }, list);
+    }
+
+    fn cut(&mut self, run: Run, list: u16) {
+        let before = self.links[run.first as usize].before;
+        let next = self.links[run.last as usize].next;
+        let ends = &mut self.lists[usize::from(list)];
+        ends.len -= run.len;
         if before == END {
             ends.first = next;
+        } else {
+            self.links[before as usize].next = next;
         }
         if next == END {
             ends.last = before;
-        }
-        if before != END {
-            self.rumours[before as usize].next = next;
-        }
-        if next != END {
-            self.rumours[next as usize].before = before;
+        } else {
+            self.links[next as usize].before = before;
         }
     }
 }
@@ -363,6 +514,8 @@ impl Class {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TELLING: Telling = Telling { now: Time::ZERO, life: Duration::MAX };
 
     fn encode(topic: Topic, key: u64, _: Trail, out: &mut Vec<u8>) -> Encoded {
         out.extend_from_slice(&[topic as u8; 9]);
@@ -379,7 +532,7 @@ mod tests {
         let mut sends = [0u32; 30];
         for _ in 0..200 {
             let mut out = Vec::new();
-            q.fill(&mut out, 100, encode);
+            q.fill(&mut out, 100, TELLING, encode);
             assert!(out.len() <= 100);
             for item in out.chunks(10) {
                 sends[item[9] as usize] += 3;
@@ -394,6 +547,30 @@ mod tests {
         assert_eq!(sends, [9; 30]);
     }
 
+    #[test]
+    fn a_frame_that_is_ready_is_sent_as_it_is_until_another_takes_its_place() {
+        let mut q = RumourQueue::default();
+        let told = |q: &mut RumourQueue| {
+            let mut out = Vec::new();
+            q.fill(&mut out, 100, TELLING, encode);
+            q.sent(1, 9);
+            out
+        };
+        q.push_ready(Topic::Member, 1, Trail::NONE, 10, b"first");
+        q.push_ready(Topic::Member, 2, Trail::NONE, 10, &[7; READY_BYTES_MAX]);
+        assert_eq!(told(&mut q), [&b"first"[..], &[7; READY_BYTES_MAX]].concat());
+        q.push_ready(Topic::Member, 1, Trail::NONE, 10, b"then");
+        assert_eq!(told(&mut q), [&b"then"[..], &[7; READY_BYTES_MAX]].concat());
+        q.push_ready(Topic::Member, 1, Trail::NONE, 10, &[8; READY_BYTES_MAX + 1]);
+        q.remove(Topic::Member, 2);
+        assert_eq!(told(&mut q), [1, 1, 1, 1, 1, 1, 1, 1, 1, 1], "too long: its owner is asked");
+    }
+
+    #[test]
+    fn a_rumour_is_no_longer_than_a_line_of_the_cache() {
+        assert_eq!(size_of::<Rumour>(), 64);
+    }
+
     /// Row E6: nothing starves, nothing exceeds the cap.
     #[test]
     fn a_flood_of_events_leaves_room_for_state_and_members() {
@@ -406,7 +583,7 @@ mod tests {
         let mut seen = [0; 4];
         for _ in 0..3 {
             let mut out = Vec::new();
-            let counts = q.fill(&mut out, 100, encode);
+            let counts = q.fill(&mut out, 100, TELLING, encode);
             q.sent(1, 100);
             for i in 0..4 {
                 seen[i] += counts[i];
@@ -420,13 +597,13 @@ mod tests {
         let mut q = RumourQueue::default();
         q.push(Topic::State, 7, Trail::NONE, 10_000);
         let mut out = Vec::new();
-        q.fill(&mut out, 100, encode);
-        assert_eq!(q.fill(&mut out, 100, encode), [0; 4]);
+        q.fill(&mut out, 100, TELLING, encode);
+        assert_eq!(q.fill(&mut out, 100, TELLING, encode), [0; 4]);
         q.sent(3, 5);
         assert!(!q.has_fresh() && q.len() == 1);
         q.push(Topic::State, 7, Trail::NONE, 10_000);
         assert!(q.has_fresh());
-        q.fill(&mut out, 100, encode);
+        q.fill(&mut out, 100, TELLING, encode);
         q.sent(5, 5);
         assert!(q.is_empty());
     }
@@ -438,7 +615,7 @@ mod tests {
         let mut q = RumourQueue::default();
         let mut out = Vec::new();
         (0..4).for_each(|key| assert!(!q.push(Topic::Event, key, Trail::NONE, 6)));
-        q.fill(&mut out, 20, encode);
+        q.fill(&mut out, 20, TELLING, encode);
         q.sent(1, 9);
         let told: Vec<u8> = out.chunks(10).map(|item| item[9]).collect();
         assert_eq!(told.len(), 2);
@@ -447,7 +624,7 @@ mod tests {
         assert!(!q.push(Topic::Event, 4, Trail::NONE, 6), "queued already");
         assert!(!q.push(Topic::State, 1, Trail::NONE, 6), "another class has room");
         out.clear();
-        q.fill(&mut out, 10_000, encode);
+        q.fill(&mut out, 10_000, TELLING, encode);
         let left: Vec<u8> = out.chunks(10).filter(|i| i[0] == 3).map(|i| i[9]).collect();
         assert_eq!(left.len(), 6);
         assert!(told.iter().all(|key| !left.contains(key)), "{told:?} {left:?}");

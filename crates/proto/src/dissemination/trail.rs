@@ -34,6 +34,7 @@ impl Trail {
     pub const NONE: Trail = Trail { hops: UNKNOWN, again: 0, born: Time::ZERO };
 
     /// Hops and age, where they are known.
+    #[inline]
     pub fn told(self, now: Time) -> Option<(u8, Duration)> {
         (self.hops != UNKNOWN).then(|| (self.hops, now.since(self.born)))
     }
@@ -52,16 +53,21 @@ impl Trail {
     }
 
     /// Says how the frame that follows came here; nothing where that is not known. At most 10 bytes.
+    #[inline]
     pub fn put(self, out: &mut Vec<u8>, now: Time) {
         if let Some((hops, age)) = self.told(now) {
-            put_frame(out, kind::TRAIL, |out| {
-                out.push(hops);
-                put_age(out, age);
-                if self.again > 0 {
-                    out.push(self.again);
-                }
-            });
+            self.put_told(hops, age, out);
         }
+    }
+
+    fn put_told(self, hops: u8, age: Duration, out: &mut Vec<u8>) {
+        put_frame(out, kind::TRAIL, |out| {
+            out.push(hops);
+            put_age(out, age);
+            if self.again > 0 {
+                out.push(self.again);
+            }
+        });
     }
 
     /// The trail of what follows, one hop longer; `transit` is the way of this packet.

@@ -25,7 +25,7 @@ impl Known {
         let member = |facts: Arc<Facts>| {
             let sum = record_checksum(&key, 1, &facts.bytes);
             let precedence = Precedence::new(1, Standing::Alive, sum);
-            let print = member_print(&key, facts.id, precedence);
+            let print = member_print(&key, precedence);
             KnownMember { facts, precedence, print }
         };
         Known(facts.into_iter().map(member).collect())

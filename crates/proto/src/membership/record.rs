@@ -24,6 +24,7 @@ pub enum Standing {
 }
 
 impl Standing {
+    #[inline]
     fn read(v: u8) -> Decoded<Standing> {
         Ok(match v {
             0 => Standing::Alive,
@@ -90,6 +91,7 @@ impl Precedence {
 }
 
 impl Precedence {
+    #[inline]
     pub fn new(incarnation: u64, standing: Standing, sum: u64) -> Precedence {
         Precedence { retired: standing == Standing::Retired, incarnation, standing, sum }
     }
@@ -132,6 +134,18 @@ impl<'a> RecordHead<'a> {
         };
         Ok(Record { id, incarnation, standing, sum, facts, accusers })
     }
+}
+
+/// Whom a record is about, by the first bytes of the id, and what it says. `None`: read it in full.
+#[inline]
+pub fn glance(body: &[u8]) -> Option<(u64, Precedence)> {
+    let mut r = Reader::new(body);
+    let incarnation = r.seq("incarnation").ok()?;
+    let standing = Standing::read(r.u8("standing").ok()?).ok()?;
+    let sum = r.u64("record checksum").ok()?;
+    let facts = r.bytes(FACTS_BYTES_MAX, "facts").ok()?;
+    let id = facts.first_chunk::<16>()?;
+    Some((NodeId(*id).short(), Precedence::new(incarnation, standing, sum)))
 }
 
 /// A record as read from a packet; facts are not decoded until it is known to be fresh.

@@ -18,21 +18,76 @@ use crate::limits::NAMESAKES_MAX;
 /// A member's place in the table. Valid until the member is forgotten.
 pub type Slot = u32;
 
-/// What decides whether an update is known: two members share a line of the cache.
+/// What decides whether an update is known, and what becomes of it here: four members share a line
+/// of the cache. Whose it is stands in the facts; the sum is over them and tells members apart.
 #[derive(Clone, Copy, Debug)]
 struct Said {
-    incarnation: u64,
-    id: NodeId,
     sum: u64,
+    /// The incarnation above a byte of state.
+    incarnation_and_state: u64,
 }
 
-/// What becomes of it here.
-#[derive(Clone, Copy, Debug)]
+/// What becomes of a member here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
     standing: Standing,
     list: List,
     suspect: bool,
     unconfirmed: bool,
+}
+
+impl Said {
+    fn new(precedence: Precedence, state: State) -> Said {
+        let Precedence { incarnation, sum, .. } = precedence;
+        Said { sum, incarnation_and_state: incarnation << 8 | u64::from(state.to_byte()) }
+    }
+
+    fn incarnation(self) -> u64 {
+        self.incarnation_and_state >> 8
+    }
+
+    fn state(self) -> State {
+        State::of_byte(self.incarnation_and_state as u8)
+    }
+
+    fn set_state(&mut self, state: State) {
+        self.incarnation_and_state &= !0xff;
+        self.incarnation_and_state |= u64::from(state.to_byte());
+    }
+
+    /// Says the very same as a record.
+    #[inline]
+    fn is(self, precedence: Precedence) -> bool {
+        let Precedence { incarnation, standing, sum, .. } = precedence;
+        let said = incarnation << 8 | u64::from(standing as u8);
+        self.sum == sum && self.incarnation_and_state & !(0xff ^ STANDING) == said
+    }
+}
+
+/// Bits of the standing in the byte of state; above them the list, then the two doubts.
+const STANDING: u64 = 0b111;
+
+impl State {
+    fn to_byte(self) -> u8 {
+        let doubts = u8::from(self.suspect) << 5 | u8::from(self.unconfirmed) << 6;
+        self.standing as u8 | (self.list as u8) << 3 | doubts
+    }
+
+    fn of_byte(byte: u8) -> State {
+        let standing = match byte & STANDING as u8 {
+            0 => Standing::Alive,
+            1 => Standing::Failed,
+            2 => Standing::Leaving,
+            3 => Standing::Left,
+            _ => Standing::Retired,
+        };
+        let list = match byte >> 3 & 3 {
+            0 => List::None,
+            1 => List::Live,
+            _ => List::Lost,
+        };
+        State { standing, list, suspect: byte >> 5 & 1 == 1, unconfirmed: byte >> 6 & 1 == 1 }
+    }
 }
 
 /// What is kept of the contact with a member.
@@ -64,7 +119,6 @@ pub struct Table {
     key: HashKey,
     /// One of each for every slot.
     said: Vec<Said>,
-    states: Vec<State>,
     contacts: Vec<Contact>,
     facts: Vec<Option<Arc<Facts>>>,
     free: Vec<Slot>,
@@ -89,7 +143,6 @@ impl Table {
         let mut table = Table {
             key,
             said: Vec::new(),
-            states: Vec::new(),
             contacts: Vec::new(),
             facts: Vec::new(),
             free: Vec::new(),
@@ -127,8 +180,8 @@ impl Table {
     /// Adds live members, the node itself left out, as [`Table::insert`] does one by one.
     pub(crate) fn insert_known(&mut self, known: &[KnownMember], now: Time, rng: &mut Rng) {
         self.make_room(known.len());
-        let (said, facts) = (&self.said, &self.facts);
-        self.by_id.reserve(known.len(), |s| said[s as usize].id.short());
+        let facts = &self.facts;
+        self.by_id.reserve(known.len(), |s| in_use(facts, s).id.short());
         self.by_name.reserve(known.len(), |s| name_hash(&in_use(facts, s).name));
         let me = self.id(ME);
         for member in known.iter().filter(|m| m.facts.id != me) {
@@ -157,13 +210,12 @@ impl Table {
             self.delist(slot);
         }
         let said = &mut self.said[slot as usize];
-        (said.incarnation, said.sum) = (precedence.incarnation, precedence.sum);
-        let state = &mut self.states[slot as usize];
-        if state.standing != precedence.standing {
+        let State { standing, list, .. } = said.state();
+        if standing != precedence.standing {
             self.contacts[slot as usize].since = tenths(now);
         }
-        state.standing = precedence.standing;
-        (state.unconfirmed, state.suspect) = (false, false);
+        let standing = precedence.standing;
+        *said = Said::new(precedence, State { standing, list, suspect: false, unconfirmed: false });
         if let Some(facts) = facts {
             self.replace_facts(slot, facts);
         }
@@ -189,15 +241,16 @@ impl Table {
     }
 
     pub fn set_suspect(&mut self, slot: Slot, suspect: bool) {
-        self.states[slot as usize].suspect = suspect;
+        self.change_state(slot, |state| state.suspect = suspect);
         self.index += 1;
     }
 
     /// This node alone holds the member failed, or no longer does.
     pub fn set_unconfirmed(&mut self, slot: Slot, unconfirmed: bool, now: Time, rng: &mut Rng) {
         self.delist(slot);
-        let state = &mut self.states[slot as usize];
-        (state.unconfirmed, state.suspect) = (unconfirmed, false);
+        self.change_state(slot, |state| {
+            (state.unconfirmed, state.suspect) = (unconfirmed, false);
+        });
         self.contacts[slot as usize].since = tenths(now);
         self.enlist(slot, rng);
         self.index += 1;
@@ -265,11 +318,18 @@ impl Table {
     // Readings.
 
     pub fn find(&self, id: NodeId) -> Option<Slot> {
-        self.by_id.find(id.short(), |slot| self.said[slot as usize].id == id)
+        self.by_id.find(id.short(), |slot| self.id(slot) == id)
     }
 
     pub fn find_short(&self, short: u64) -> Option<Slot> {
-        self.by_id.find(short, |slot| self.said[slot as usize].id.short() == short)
+        self.by_id.find(short, |slot| self.id(slot).short() == short)
+    }
+
+    /// The member with this short identity, if what is known of it is this very record: the sum is
+    /// over its facts, so nothing else has to be looked at.
+    #[inline]
+    pub fn find_known(&self, short: u64, precedence: Precedence) -> Option<Slot> {
+        self.by_id.find(short, |slot| self.said[slot as usize].is(precedence))
     }
 
     /// The member that a user means by this name: a live one before a failed one before one that
@@ -303,7 +363,7 @@ impl Table {
     }
 
     pub fn id(&self, slot: Slot) -> NodeId {
-        self.said[slot as usize].id
+        self.facts(slot).id
     }
 
     pub fn facts(&self, slot: Slot) -> &Arc<Facts> {
@@ -315,29 +375,29 @@ impl Table {
     }
 
     pub fn incarnation(&self, slot: Slot) -> u64 {
-        self.said[slot as usize].incarnation
+        self.said[slot as usize].incarnation()
     }
 
     pub fn standing(&self, slot: Slot) -> Standing {
-        self.states[slot as usize].standing
+        self.state(slot).standing
     }
 
     pub fn precedence(&self, slot: Slot) -> Precedence {
-        let said = &self.said[slot as usize];
-        Precedence::new(said.incarnation, self.standing(slot), said.sum)
+        let said = self.said[slot as usize];
+        Precedence::new(said.incarnation(), said.state().standing, said.sum)
     }
 
     pub fn is_suspect(&self, slot: Slot) -> bool {
-        self.states[slot as usize].suspect
+        self.state(slot).suspect
     }
 
     pub fn is_unconfirmed(&self, slot: Slot) -> bool {
-        self.states[slot as usize].unconfirmed
+        self.state(slot).unconfirmed
     }
 
     /// Live here: probed, gossiped to, counted.
     pub fn is_live(&self, slot: Slot) -> bool {
-        let state = self.states[slot as usize];
+        let state = self.state(slot);
         state.list == List::Live || slot == ME && state.standing.is_live()
     }
 
@@ -394,7 +454,7 @@ impl Table {
         false
     }
 
-    /// Over (id, incarnation, the owner's checksum) of the live members, suspects included. Those gone are
+    /// Over (incarnation, standing, the owner's checksum) of the live members, suspects included. Those gone are
     /// left out, so that forgetting them at different times makes no difference.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
@@ -417,14 +477,13 @@ impl Table {
     // Inside.
 
     fn occupy(&mut self, facts: Arc<Facts>, precedence: Precedence, now: Time) -> Slot {
-        let Precedence { incarnation, standing, sum, .. } = precedence;
-        let said = Said { id: facts.id, incarnation, sum };
+        let standing = precedence.standing;
         let state = State { standing, list: List::None, suspect: false, unconfirmed: false };
+        let said = Said::new(precedence, state);
         let contact = Contact { at: 0, since: tenths(now), heard: 0, rtt: 0, rtt_deviation: 0 };
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.said[slot as usize] = said;
-                self.states[slot as usize] = state;
                 self.contacts[slot as usize] = contact;
                 self.facts[slot as usize] = Some(facts);
                 slot
@@ -434,14 +493,13 @@ impl Table {
                     self.make_room(self.said.len() / 8 + 1);
                 }
                 self.said.push(said);
-                self.states.push(state);
                 self.contacts.push(contact);
                 self.facts.push(Some(facts));
                 self.slots_end() - 1
             }
         };
-        let (said, by_id) = (&self.said, &mut self.by_id);
-        by_id.insert(said[slot as usize].id.short(), slot, |s| said[s as usize].id.short());
+        let (facts, by_id) = (&self.facts, &mut self.by_id);
+        by_id.insert(in_use(facts, slot).id.short(), slot, |s| in_use(facts, s).id.short());
         self.index_name(slot);
         slot
     }
@@ -449,7 +507,6 @@ impl Table {
     /// By as much as is asked for, not by doubling: a thousand tables may share a process.
     fn make_room(&mut self, more: usize) {
         self.said.reserve_exact(more);
-        self.states.reserve_exact(more);
         self.contacts.reserve_exact(more);
         self.facts.reserve_exact(more);
         self.live.reserve_exact(self.said.len() + more - self.live.len());
@@ -461,12 +518,22 @@ impl Table {
         self.by_name.insert(hash(slot), slot, hash);
     }
 
+    fn state(&self, slot: Slot) -> State {
+        self.said[slot as usize].state()
+    }
+
+    fn change_state(&mut self, slot: Slot, change: impl FnOnce(&mut State)) {
+        let mut state = self.state(slot);
+        change(&mut state);
+        self.said[slot as usize].set_state(state);
+    }
+
     fn counts_in_print(&self, slot: Slot) -> bool {
-        self.states[slot as usize].standing.is_live()
+        self.state(slot).standing.is_live()
     }
 
     fn print_of(&self, slot: Slot) -> u128 {
-        member_print(&self.key, self.id(slot), self.precedence(slot))
+        member_print(&self.key, self.precedence(slot))
     }
 
     /// Puts a slot on the list that its state asks for and into the fingerprint.
@@ -478,11 +545,11 @@ impl Table {
         if slot == ME {
             return;
         }
-        let state = self.states[slot as usize];
+        let state = self.state(slot);
         if state.standing.is_live() && !state.unconfirmed {
             self.enlist_live(slot, rng);
         } else if state.standing == Standing::Failed || state.unconfirmed {
-            self.states[slot as usize].list = List::Lost;
+            self.change_state(slot, |state| state.list = List::Lost);
             self.contacts[slot as usize].at = self.lost.len() as u32;
             self.lost.push(slot);
         }
@@ -492,7 +559,7 @@ impl Table {
     fn enlist_live(&mut self, slot: Slot, rng: &mut Rng) {
         let at = rng.index(self.live.len() + 1);
         self.live.push(slot);
-        self.states[slot as usize].list = List::Live;
+        self.change_state(slot, |state| state.list = List::Live);
         self.set_live(self.live.len() - 1, slot);
         self.swap_live(at, self.live.len() - 1);
     }
@@ -503,7 +570,7 @@ impl Table {
             self.fingerprint -= print;
         }
         let at = self.contacts[slot as usize].at as usize;
-        match self.states[slot as usize].list {
+        match self.state(slot).list {
             List::None => {}
             List::Live => {
                 // Keep the part that had its turn in front of the part that has not.
@@ -523,7 +590,7 @@ impl Table {
                 }
             }
         }
-        self.states[slot as usize].list = List::None;
+        self.change_state(slot, |state| state.list = List::None);
     }
 
     fn swap_live(&mut self, a: usize, b: usize) {
@@ -543,14 +610,12 @@ pub fn bucket_of(id: NodeId, buckets: usize) -> usize {
     if buckets == 1 { 0 } else { (id.short() >> (64 - buckets.trailing_zeros())) as usize }
 }
 
-/// What a live member adds to the fingerprint.
-pub(super) fn member_print(key: &HashKey, id: NodeId, precedence: Precedence) -> u128 {
+/// What a live member adds to the fingerprint. Its identity is in the sum.
+pub(super) fn member_print(key: &HashKey, precedence: Precedence) -> u128 {
     let Precedence { incarnation, standing, sum, .. } = precedence;
-    let mut said = [0; 33];
-    said[..16].copy_from_slice(&id.0);
-    said[16..24].copy_from_slice(&incarnation.to_le_bytes());
-    said[24..32].copy_from_slice(&sum.to_le_bytes());
-    said[32] = standing as u8;
+    let mut said = [0; 16];
+    said[..8].copy_from_slice(&sum.to_le_bytes());
+    said[8..].copy_from_slice(&(incarnation << 8 | standing as u64).to_le_bytes());
     key.print(domain::MEMBER_PRINT, &said)
 }
 
@@ -648,7 +713,25 @@ mod tests {
 
     #[test]
     fn a_member_stays_small() {
-        let hot = [size_of::<Said>(), size_of::<State>(), size_of::<Contact>()];
-        assert_eq!(hot, [32, 4, 16]);
+        assert_eq!([size_of::<Said>(), size_of::<Contact>()], [16, 16]);
+    }
+
+    #[test]
+    fn every_state_fits_its_byte() {
+        use Standing::*;
+        for standing in [Alive, Failed, Leaving, Left, Retired] {
+            for list in [List::None, List::Live, List::Lost] {
+                for doubts in 0..4 {
+                    let (suspect, unconfirmed) = (doubts & 1 == 1, doubts & 2 == 2);
+                    let state = State { standing, list, suspect, unconfirmed };
+                    let precedence = Precedence::new(7, standing, 9);
+                    let said = Said::new(precedence, state);
+                    assert_eq!((said.incarnation(), said.state()), (7, state));
+                    assert!(said.is(precedence));
+                    assert!(!said.is(Precedence::new(8, standing, 9)));
+                    assert!(!said.is(Precedence::new(7, standing, 8)));
+                }
+            }
+        }
     }
 }

@@ -276,12 +276,15 @@ impl Node {
         if is_live && (renewed || !was_live) {
             self.contest_name(slot, now, out);
         }
-        if tell && precedence.standing == Standing::Failed {
-            self.relay_verdict(slot, now.mono);
-        } else if tell && precedence.standing == Standing::Alive && !renewed {
-            self.tell(Topic::Member, u64::from(slot) | REBUTTAL_KEY, now.mono);
-        } else if tell {
-            self.tell(Topic::Member, u64::from(slot), now.mono);
+        if tell && precedence.standing == Standing::Alive && !renewed {
+            self.tell_rebuttal(slot, now.mono, out);
+        } else {
+            self.queue.remove(Topic::Member, u64::from(slot) | REBUTTAL_KEY);
+            if tell && precedence.standing == Standing::Failed {
+                self.relay_verdict(slot, now.mono);
+            } else if tell {
+                self.tell(Topic::Member, u64::from(slot), now.mono);
+            }
         }
         self.retire_outlived(slot, now, out);
     }

@@ -21,14 +21,16 @@ use crate::detection::suspicion::Suspicions;
 use crate::dissemination::events::{EventLog, StoredEvent};
 use crate::dissemination::interest::Interest;
 use crate::dissemination::pull::Pull;
-use crate::dissemination::queue::{Encoded, Topic};
+use crate::dissemination::queue::{Encoded, Telling, Topic};
 use crate::dissemination::trail::Trail;
 use crate::dissemination::tree::{Span, Taken};
 use crate::flow;
 use crate::io::{Alarm, CommandError, Event, Outbox, Output};
 use crate::limits::{HANDOVERS_MAX, RUMOUR_BYTES_MAX};
-use crate::membership::record::{Accusers, Precedence, Record, RecordHead, Standing, put_record};
-use crate::membership::table::{Slot, Table};
+use crate::membership::record::{
+    self, Accusers, Precedence, Record, RecordHead, Standing, put_record,
+};
+use crate::membership::table::{ME, Slot, Table};
 use crate::peers::Round;
 use crate::state::delta::EntryDelta;
 use crate::state::entry::{Advert, Entry};
@@ -112,52 +114,81 @@ impl Node {
         }
         self.heard_from(sender, now, out);
         self.branches.handed = None;
-        let (mut rumours, known) = (0, self.told_again() + self.refused());
-        let mut probing = false;
-        for frame in Frames::new(body) {
-            if let Ok((kind, _)) = frame {
-                rumours += u64::from(is_rumour(kind));
-                probing |= matches!(kind, kind::PING | kind::PING_REQ | kind::ACK);
-            }
-            let read = match frame {
-                Ok((kind::MEMBER, body)) => self.told_record(body, sender, now, out),
-                Ok((kind, body)) => {
-                    let known = self.told_again();
-                    let result = self.frame(kind, body, sender, from, now, out);
-                    let again = self.told_again() > known;
-                    self.stats.bytes_duplicate += if again { body.len() as u64 } else { 0 };
-                    result
-                }
-                Err(error) => Err(error),
-            };
-            if read.is_err() {
+        match self.frames(body, sender, from, now, out) {
+            Ok(worth) => worth,
+            Err(_) => {
                 self.stats.drop_malformed += 1;
-                return Worth::Nothing;
+                Worth::Nothing
             }
         }
-        let nothing_new = rumours > 0 && self.told_again() + self.refused() - known >= rumours;
-        if nothing_new || probing && rumours == 0 { Worth::Nothing } else { Worth::Useful }
     }
 
-    /// A record told as a rumour. Most are known, and end after one look-up.
-    fn told_record(
+    /// The frames of a datagram. Most are rumours that are known here: they end after one look-up,
+    /// and the way that they came is not even read.
+    fn frames(
         &mut self,
         body: &[u8],
         sender: NodeId,
+        from: SocketAddr,
         now: Now,
         out: &mut Outbox,
-    ) -> Result<(), DecodeError> {
-        let head = RecordHead::decode(body)?;
-        if !self.apply_head(head, Via::Rumour(sender), now, out)? {
-            self.stats.bytes_duplicate += body.len() as u64;
+    ) -> Result<Worth, DecodeError> {
+        let mut trail = None;
+        let (mut known, mut known_bytes) = (0, 0);
+        let (mut fresh, before) = (0, self.told_again() + self.refused());
+        let mut probing = false;
+        for frame in Frames::new(body) {
+            let (kind, body) = frame?;
+            if self.is_known(kind, body) {
+                trail = None;
+                known += 1;
+                known_bytes += body.len() as u64;
+                continue;
+            }
+            fresh += u64::from(is_rumour(kind));
+            probing |= matches!(kind, kind::PING | kind::PING_REQ | kind::ACK);
+            if kind == kind::TRAIL {
+                trail = Some(body);
+                continue;
+            }
+            if let Some(trail) = trail.take() {
+                self.receipts.trail = Trail::decode(trail, now.mono, self.transit(sender))?;
+            }
+            let before = self.told_again();
+            self.frame(kind, body, sender, from, now, out)?;
+            let again = self.told_again() > before;
+            self.stats.bytes_duplicate += if again { body.len() as u64 } else { 0 };
         }
-        self.receipts.trail = Trail::NONE;
-        Ok(())
+        let new = fresh > self.told_again() + self.refused() - before;
+        self.stats.rumours_stale += known;
+        self.stats.bytes_duplicate += known_bytes;
+        let rumours = known + fresh > 0;
+        Ok(if rumours && !new || probing && !rumours { Worth::Nothing } else { Worth::Useful })
     }
 
     /// Rumours that were beyond what their writers may bring in, so far.
     fn refused(&self) -> u64 {
         self.stats.limited_writes + self.stats.limited_rises
+    }
+
+    /// Whether a rumour about another member says what is known of it, word for word, and nobody
+    /// counts how often it is heard.
+    #[inline]
+    fn is_known(&self, kind: u8, body: &[u8]) -> bool {
+        let said = match kind {
+            kind::MEMBER => record::glance(body),
+            kind::REBUTTAL => Rebuttal::decode(body).ok().map(Rebuttal::said),
+            _ => return false,
+        };
+        let uncounted = matches!(self.config.damping, Damping::Sends | Damping::Age);
+        let find = |(short, said)| self.table.find_known(short, said);
+        uncounted && said.and_then(find).is_some_and(|slot| slot != ME)
+    }
+
+    /// How long a packet of this member was on its way: half of a round trip.
+    fn transit(&self, sender: NodeId) -> Duration {
+        let rtt = self.slot_of(sender).and_then(|slot| self.table.rtt(slot));
+        rtt.map_or(self.receipts.usual_rtt, |(mean, _)| mean) / 2
     }
 
     /// Rumours that said nothing new, so far.
@@ -211,13 +242,6 @@ impl Node {
             kind::INDIRECT_ACK => self.indirect_ack(decode_answer(body)?, now, out),
             kind::NACK => self.nack(decode_answer(body)?),
             kind::NOT_ME => self.not_me(decode_answer(body)?, now, out),
-            kind::TRAIL => {
-                let slot = self.table.find(sender);
-                let rtt = slot.and_then(|slot| self.table.rtt(slot)).map(|(mean, _)| mean);
-                let transit = rtt.unwrap_or(self.receipts.usual_rtt) / 2;
-                self.receipts.trail = Trail::decode(body, now.mono, transit)?;
-                return Ok(());
-            }
             kind::BRANCH => {
                 self.branches.handed = Some((Span::decode(body)?, from));
                 return Ok(());
@@ -403,7 +427,8 @@ impl Node {
             _ => Duration::MAX,
         };
         let (store, pulling, mut by_mode) = (&self.store, &self.pulling, [0; 3]);
-        let counts = self.queue.fill(&mut out.bytes, end, |topic, key, trail, out| {
+        let telling = Telling { now, life };
+        let counts = self.queue.fill(&mut out.bytes, end, telling, |topic, key, trail, out| {
             let kept = if topic == Topic::State { store.get(key as u32) } else { None };
             let mode = kept.map(|kept| pulling.mode(&kept.entry.keyspace));
             // Who was not told for a tick will ask.
@@ -538,14 +563,28 @@ impl Node {
     /// Queues news for the next packets and, as it is fresh, for a round of its own.
     pub(super) fn tell(&mut self, topic: Topic, key: u64, now: Time) {
         if self.config.rumours || topic == Topic::Accusation {
-            self.enqueue(topic, key, self.receipts.trail.anew());
+            self.enqueue(topic, key, self.receipts.trail.anew(), &[]);
+            self.rounds.fresh(now, self.config.batch);
+        }
+    }
+
+    /// A member has a new incarnation and nothing else: the frame that says so is kept as it is.
+    pub(super) fn tell_rebuttal(&mut self, slot: Slot, now: Time, out: &mut Outbox) {
+        if self.config.rumours {
+            let Precedence { incarnation, sum, .. } = self.table.precedence(slot);
+            let subject = self.table.id(slot).short();
+            let start = out.bytes.len();
+            Rebuttal { subject, incarnation, sum }.put(&mut out.bytes);
+            let (key, trail) = (u64::from(slot) | REBUTTAL_KEY, self.receipts.trail.anew());
+            self.enqueue(Topic::Member, key, trail, &out.bytes[start..]);
+            out.bytes.truncate(start);
             self.rounds.fresh(now, self.config.batch);
         }
     }
 
     /// Every queue is bounded at its entrance; what is shed is counted, and repair brings it.
-    fn enqueue(&mut self, topic: Topic, key: u64, trail: Trail) {
-        if self.queue.push(topic, key, trail, self.config.rumours_max) {
+    fn enqueue(&mut self, topic: Topic, key: u64, trail: Trail, frame: &[u8]) {
+        if self.queue.push_ready(topic, key, trail, self.config.rumours_max, frame) {
             let shed = match topic {
                 Topic::Accusation => &mut self.stats.shed_accusations,
                 Topic::Member => &mut self.stats.shed_members,
@@ -573,7 +612,7 @@ impl Node {
     /// Queues what others can tell as well: that somebody is doubted, gone, or back.
     pub(super) fn relay(&mut self, topic: Topic, key: u64, now: Time) {
         if self.config.rumours || topic == Topic::Accusation {
-            self.enqueue(topic, key, Trail::NONE);
+            self.enqueue(topic, key, Trail::NONE, &[]);
             self.rounds.relay(now, self.config.batch, self.config.tick);
         }
     }
@@ -598,7 +637,7 @@ impl Node {
 
     /// What the other end should hear first: its own accusation, or that it is held gone.
     pub(super) fn put_buddy(&self, id: NodeId, out: &mut Vec<u8>) {
-        let Some(slot) = self.table.find(id) else { return };
+        let Some(slot) = self.slot_of(id) else { return };
         if let Some(s) = self.suspicions.get(slot) {
             put_accusation(out, id, s.incarnation, &s.accusers);
         } else if self.table.standing(slot) == Standing::Failed {

@@ -605,7 +605,7 @@ impl Node {
 
     /// A peer has said what it holds.
     pub(super) fn note_held(&mut self, peer: NodeId, prints: Prints) {
-        if let Some(slot) = self.table.find(peer) {
+        if let Some(slot) = self.slot_of(peer) {
             self.receipts.held.note(slot as usize, self.table.slots_end() as usize, prints.state);
         }
     }

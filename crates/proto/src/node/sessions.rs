@@ -153,10 +153,9 @@ impl Node {
         if !self.config.anti_entropy || self.phase != Phase::Running {
             return None;
         }
-        let spread = self.spread_time();
         self.members_mismatch.update(self.table.fingerprint().low(), now.mono);
         self.state_mismatch.update(self.state_print(), now.mono);
-        match self.members_mismatch.compare(theirs.members, false, now.mono, spread) {
+        match self.members_verdict(theirs.members, now.mono) {
             // The peer holds alive all that we hold alive or doubt alone.
             Verdict::Equal => self.undo_all_unconfirmed(now, out),
             Verdict::Late => {}
@@ -167,12 +166,7 @@ impl Node {
                 }
             }
         }
-        match self.state_mismatch.compare(
-            theirs.state,
-            glance.is_some(),
-            now.mono,
-            self.state_spread(),
-        ) {
+        match self.state_verdict(theirs.state, glance.is_some(), now.mono) {
             Verdict::Equal => {
                 self.sessions.synced = true;
                 self.sessions.in_vain = 0;
@@ -189,6 +183,23 @@ impl Node {
             }
         }
         None
+    }
+
+    /// How long news takes is worked out only where something differs.
+    fn members_verdict(&mut self, theirs: u64, now: Time) -> Verdict {
+        if self.members_mismatch.agrees(theirs) {
+            return Verdict::Equal;
+        }
+        let spread = self.spread_time();
+        self.members_mismatch.compare(theirs, false, now, spread)
+    }
+
+    fn state_verdict(&mut self, theirs: u64, lasting: bool, now: Time) -> Verdict {
+        if self.state_mismatch.agrees(theirs) {
+            return Verdict::Equal;
+        }
+        let spread = self.state_spread();
+        self.state_mismatch.compare(theirs, lasting, now, spread)
     }
 
     /// A member that was lost, or a seed, answers with another fingerprint: no need to wait whether

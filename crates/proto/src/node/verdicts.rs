@@ -241,12 +241,20 @@ impl Node {
     /// Any sign of life undoes what this node alone believes.
     pub(super) fn heard_from(&mut self, sender: NodeId, now: Now, out: &mut Outbox) {
         if let Some(slot) = self.table.find(sender) {
+            self.sender = slot;
             self.table.heard(slot, now.mono);
             self.choice.refused.remove(slot);
             if self.table.is_unconfirmed(slot) {
                 self.undo_unconfirmed(slot, "answered", now.mono, out);
             }
         }
+    }
+
+    /// Where a member is kept; whoever sent the last packet is asked for most.
+    pub(super) fn slot_of(&self, id: NodeId) -> Option<Slot> {
+        let sender = Some(self.sender);
+        let is = |&slot: &Slot| self.table.in_use(slot) && self.table.id(slot) == id;
+        sender.filter(is).or_else(|| self.table.find(id))
     }
 
     /// A peer whose fingerprint equals ours vouches for everybody in it.
@@ -414,11 +422,8 @@ impl Node {
 
     /// A member's own word that it is here, which its checksum over the facts that we have proves.
     pub(super) fn rebutted(&mut self, rebuttal: Rebuttal, via: Via, now: Now, out: &mut Outbox) {
-        let Some(slot) = self.table.find_short(rebuttal.subject).filter(|&slot| slot != ME) else {
-            return;
-        };
-        let Rebuttal { incarnation, sum, .. } = rebuttal;
-        let precedence = Precedence::new(incarnation, Standing::Alive, sum);
+        let (subject, precedence) = rebuttal.said();
+        let Some(slot) = self.table.find_short(subject).filter(|&slot| slot != ME) else { return };
         if self.is_stale(Some(slot), precedence, via, now.mono) {
             return;
         }
@@ -428,7 +433,7 @@ impl Node {
             return self.look_again(now.mono);
         }
         let (id, accusers) = (self.table.id(slot), Accusers::default());
-        let standing = Standing::Alive;
+        let Precedence { incarnation, standing, sum, .. } = precedence;
         let record = Record { id, incarnation, standing, sum, facts: &[], accusers };
         self.update_member(slot, &record, via, now, out);
     }

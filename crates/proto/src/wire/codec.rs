@@ -28,9 +28,10 @@ impl fmt::Display for DecodeError {
     }
 }
 
-/// Sequence numbers and incarnations stay below this, so that the next one always exists. At a
-/// million a second it is reached after 146,000 years; a higher one is nobody's honest number.
-pub const SEQ_MAX: u64 = 1 << 62;
+/// Sequence numbers and incarnations stay below this, so that the next one always exists and a byte
+/// fits beside it. At a million a second it is reached after 2,280 years; a higher one is nobody's
+/// honest number.
+pub const SEQ_MAX: u64 = 1 << 56;
 
 pub type Decoded<T> = Result<T, DecodeError>;
 
