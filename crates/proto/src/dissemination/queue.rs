@@ -336,16 +336,15 @@ impl Class {
         for list in FRESH..self.lists.len() as u16 {
             let mut taken = Run::EMPTY;
             let mut at = self.first(list);
-            while at != END && misfits < MISFITS_MAX {
-                let (rumour, start) = (&self.rumours[at as usize], out.len());
-                let next = self.links[at as usize].next;
+            while let (Some(rumour), Some(link)) = self.get_mut(at) {
+                let (start, next) = (out.len(), link.next);
                 let encoded = match rumour.ready_len {
                     0 => encode(rumour.key, rumour.trail, out),
                     _ => rumour.put(telling, out),
                 };
                 let end = if count == 0 { room.first } else { room.end };
                 if matches!(encoded, Encoded::Yes) && out.len() <= end {
-                    self.links[at as usize].list = TAKEN;
+                    link.list = TAKEN;
                     taken.extend(at);
                     count += 1;
                 } else {
@@ -353,17 +352,21 @@ impl Class {
                     self.move_run(list, std::mem::replace(&mut taken, Run::EMPTY), TAKEN);
                     match encoded {
                         Encoded::Gone => self.remove(at),
-                        Encoded::Yes => misfits += 1,
+                        Encoded::Yes if misfits + 1 < MISFITS_MAX => misfits += 1,
+                        Encoded::Yes => return count,
                     }
                 }
                 at = next;
             }
             self.move_run(list, taken, TAKEN);
-            if misfits >= MISFITS_MAX {
-                break;
-            }
         }
         count
+    }
+
+    /// What is kept of a rumour; nothing beyond the end of a list.
+    #[inline]
+    fn get_mut(&mut self, at: u32) -> (Option<&Rumour>, Option<&mut Link>) {
+        (self.rumours.get(at as usize), self.links.get_mut(at as usize))
     }
 
     fn sent(&mut self, copies: u32, limit: u32) {
@@ -373,8 +376,9 @@ impl Class {
             let sends = (before + copies).min(u32::from(u16::MAX));
             // Those that were sent as often as the first go on together.
             let mut run = Run::EMPTY;
-            while at != END && u32::from(self.links[at as usize].sends) == before {
-                let link = &mut self.links[at as usize];
+            while let Some(link) = self.links.get_mut(at as usize)
+                && u32::from(link.sends) == before
+            {
                 (link.sends, link.list) = (sends as u16, list_of(sends as u16));
                 run.extend(at);
                 at = link.next;

@@ -276,15 +276,15 @@ impl Node {
         if is_live && (renewed || !was_live) {
             self.contest_name(slot, now, out);
         }
-        if tell && precedence.standing == Standing::Alive && !renewed {
-            self.tell_rebuttal(slot, now.mono, out);
-        } else {
+        let rebutted = precedence.standing == Standing::Alive && !renewed;
+        if !rebutted {
             self.queue.remove(Topic::Member, u64::from(slot) | REBUTTAL_KEY);
-            if tell && precedence.standing == Standing::Failed {
-                self.relay_verdict(slot, now.mono);
-            } else if tell {
-                self.tell(Topic::Member, u64::from(slot), now.mono);
-            }
+        }
+        match precedence.standing {
+            _ if !tell => {}
+            Standing::Failed => self.relay_verdict(slot, now.mono),
+            _ if rebutted => self.tell_rebuttal(slot, now.mono, out),
+            _ => self.tell(Topic::Member, u64::from(slot), now.mono),
         }
         self.retire_outlived(slot, now, out);
     }
