@@ -406,12 +406,7 @@ impl Class {
 
     /// A place for a rumour of this key, in no list yet.
     fn add(&mut self, key: u64) -> u32 {
-        let rumour = Rumour {
-            key,
-            trail: Trail::NONE,
-            ready: [0; READY_BYTES_MAX],
-            ready_len: 0,
-        };
+        let rumour = Rumour { key, trail: Trail::NONE, ready: [0; READY_BYTES_MAX], ready_len: 0 };
         let link = Link { next: END, before: END, sends: 0, list: FRESH };
         let at = if self.free == END {
             self.rumours.push(rumour);

@@ -32,6 +32,8 @@ pub(super) struct Pulse {
     countdown: usize,
     /// When the last input came: levels are read as of then.
     pub(super) now: Time,
+    /// The member that was heard last.
+    pub(super) sender: Slot,
     rng: Rng,
     silent: Vec<Slot>,
 }
@@ -53,7 +55,7 @@ impl Pulse {
                 now + interval(config).mul_f64(rng.unit())
             }
         };
-        Pulse { beats, next, countdown: 0, now, rng, silent: Vec::new() }
+        Pulse { beats, next, countdown: 0, now, sender: ME, rng, silent: Vec::new() }
     }
 }
 

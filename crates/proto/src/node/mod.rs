@@ -87,7 +87,7 @@ use crate::limits::LIVE_CHANGES_MAX;
 use crate::membership::facts::{FactStore, Facts};
 use crate::membership::known::Known;
 use crate::membership::record::{Precedence, Standing, record_checksum};
-use crate::membership::table::{ME, Slot, Table};
+use crate::membership::table::{ME, Table};
 use crate::peers::Choice;
 use crate::state::disk::{self, Reserved};
 use crate::state::flag;
@@ -146,8 +146,6 @@ pub struct Node {
     incarnation: u64,
     facts: FactStore,
     table: Table,
-    /// The member that was heard last.
-    sender: Slot,
     phase: Phase,
 
     rng_probe: Rng,
@@ -258,7 +256,6 @@ impl Node {
             boot: identity.boot,
             incarnation,
             table: Table::new(key, facts.intern(own), precedence),
-            sender: ME,
             phase: if config.durable { Phase::Starting } else { Phase::Running },
             rng_probe,
             probes: Probes::default(),

@@ -241,7 +241,7 @@ impl Node {
     /// Any sign of life undoes what this node alone believes.
     pub(super) fn heard_from(&mut self, sender: NodeId, now: Now, out: &mut Outbox) {
         if let Some(slot) = self.table.find(sender) {
-            self.sender = slot;
+            self.pulse.sender = slot;
             self.table.heard(slot, now.mono);
             self.choice.refused.remove(slot);
             if self.table.is_unconfirmed(slot) {
@@ -252,7 +252,7 @@ impl Node {
 
     /// Where a member is kept; whoever sent the last packet is asked for most.
     pub(super) fn slot_of(&self, id: NodeId) -> Option<Slot> {
-        let sender = Some(self.sender);
+        let sender = Some(self.pulse.sender);
         let is = |&slot: &Slot| self.table.in_use(slot) && self.table.id(slot) == id;
         sender.filter(is).or_else(|| self.table.find(id))
     }
