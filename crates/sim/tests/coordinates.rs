@@ -85,6 +85,9 @@ fn any_round_trip_is_estimated_after_some_minutes_of_probing() {
             );
             assert!(half <= bound, "seed {seed}: median {half}");
         }
+        let refused =
+            (0..HOSTS).map(|host| world.node(host).stats().coordinates_refused).sum::<u64>();
+        assert!(refused < 10, "seed {seed}: {refused} of some 5,000 honest places are refused");
     }
 }
 

@@ -14,7 +14,7 @@ use tidings::{Error, Member, NodeId, Status, UserEvent};
 
 use super::blocking::{self, News, Reading, Wait};
 use super::query::Query;
-use super::{App, Fault, body_within, json};
+use super::{App, Fault, body_within, coordinates, json};
 use crate::config::contact;
 
 /// What is read of an event's payload before the node refuses it with its own bound.
@@ -67,10 +67,12 @@ pub(super) async fn this_agent(
     State(app): State<Arc<App>>,
     query: Query,
 ) -> Result<Response, Fault> {
-    let (me, counts, health, index, stats) = app
+    let (me, place, counts, health, index, stats) = app
         .node
         .query(|view, stats| {
-            (view.me(), view.counts(), view.local_health(), view.member_index(), stats.clone())
+            let (me, counts) = (view.me(), view.counts());
+            let place = view.coordinate(me.id);
+            (me, place, counts, view.local_health(), view.member_index(), stats.clone())
         })
         .await?;
     let counters: serde_json::Map<String, serde_json::Value> = stats
@@ -92,7 +94,7 @@ pub(super) async fn this_agent(
             "SerfAdvertiseAddrLAN": me.addr.to_string(),
             "DataDir": app.about.data_dir,
         },
-        "Coord": {},
+        "Coord": place.map_or(json!({}), |place| coordinates::coord(&place)),
         "Member": member_record(&me),
         "Stats": {
             "agent": { "profile": app.about.profile },

@@ -26,7 +26,8 @@ pub(super) async fn nodes(State(app): State<Arc<App>>, query: Query) -> Result<R
     json(&records, query.pretty())
 }
 
-fn coord(place: &Coordinate) -> serde_json::Value {
+/// In Consul's form.
+pub(super) fn coord(place: &Coordinate) -> serde_json::Value {
     json!({
         "Vec": place.vector.map(|ms| ms / 1e3),
         "Error": place.error,

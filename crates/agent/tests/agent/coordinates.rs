@@ -38,5 +38,7 @@ fn round_trips_between_any_two_members_are_estimated() {
             assert!(coord[field].is_number(), "{field}: {node}");
         }
     }
+    let own = a.get("/v1/agent/self").json();
+    assert_eq!(own["Coord"]["Vec"].as_array().map(Vec::len), Some(4), "{}", own["Coord"]);
     drop((b, c));
 }

@@ -220,7 +220,9 @@ fn moved(own: &Coordinate, other: &Coordinate, rtt: f64, rng: &mut Rng) -> Coord
     let mut height = own.height;
     if flat > 1e-6 {
         away.iter_mut().for_each(|v| *v /= flat);
-        height += (own.height + other.height) * force / flat.max(rtt);
+        // Serf's share for the height, but no more of it than for the place: a height may be a lie, too.
+        let share = ((own.height + other.height) / flat.max(rtt)).min(1.0);
+        height += share * force;
     } else {
         // Two in one place part in any direction.
         away.iter_mut().for_each(|v| *v = rng.unit() - 0.5);
@@ -308,10 +310,19 @@ mod tests {
         let mut here = Coordinates::new(&[1; 32]);
         let rtt = Duration::from_millis(10);
         let (far, near) = (encoded(&at(1_000.0, 1_000.0, 0.0)), encoded(&at(10.0, 0.0, 0.1)));
-        here.heard(1, &far, 2).expect("a coordinate");
-        assert!(here.measured(1, rtt), "who knows nothing yet cannot judge");
         let most = PLACE_FOLLOWS * (10.0 + STEP_SLACK);
-        assert!(length(&here.own.vector) <= most, "{:?}", here.own);
+        let high = encoded(&Coordinate { height: PLACE_MAX, ..at(1.0, 0.0, 0.0) });
+        let odd = encoded(&Coordinate { adjustment: -PLACE_MAX, ..at(1.0, 0.0, 0.0) });
+        for lie in [&far, &high, &odd] {
+            let before = here.own;
+            here.heard(1, lie, 2).expect("a coordinate");
+            assert!(here.measured(1, rtt), "who knows nothing yet cannot judge");
+            let step: [f64; DIMENSIONS] =
+                std::array::from_fn(|i| here.own.vector[i] - before.vector[i]);
+            assert!(length(&step) <= most + 0.1, "{:?}", here.own);
+            assert!((here.own.height - before.height).abs() <= most, "{:?}", here.own);
+            assert!(here.own.adjustment.abs() <= 10.0 + STEP_SLACK, "{:?}", here.own);
+        }
         for _ in 0..100 {
             here.heard(0, &near, 2).expect("a coordinate");
             assert!(here.measured(0, rtt));
