@@ -33,7 +33,7 @@ const SLACK: f64 = 250.0;
 /// A step answers to no more than the measured round trip and this, whatever the other claims.
 const STEP_SLACK: f64 = 30.0;
 /// Surer than that is sure.
-const SURE: f64 = 0.5;
+const SURE: f64 = 0.3;
 /// What the coarsest unit can say, in milliseconds.
 const PLACE_MAX: f64 = 1_000.0;
 const UNKNOWN: [u8; ENCODED] = [u8::MAX; ENCODED];
@@ -164,7 +164,7 @@ impl Coordinates {
     /// Appends this node's place to one ack in [`TELL_EVERY`], and to all at first.
     pub fn put_now_and_then(&mut self, out: &mut Vec<u8>) {
         self.acks = self.acks.wrapping_add(1);
-        if self.acks <= TOLD_AT_FIRST || self.acks % TELL_EVERY == 0 {
+        if self.acks <= TOLD_AT_FIRST || self.acks.is_multiple_of(TELL_EVERY) {
             self.own.put(out);
         }
     }
