@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Leave,
     /// Declare a failed member as left.
     ForceLeave(ForceLeave),
+    /// Make the agent read its settings again: says what changed and what needs a restart.
+    Reload(Reload),
     /// Declare and list keyspaces: what their values are and what readers are promised.
     #[command(subcommand)]
     Keyspace(Keyspace),
@@ -208,6 +210,13 @@ pub(crate) struct Join {
     /// Addresses of nodes, HOST:PORT; the port is 7946 if left out.
     #[arg(required = true, value_name = "ADDR")]
     pub(crate) addrs: Vec<String>,
+}
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Reload {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(clap::Args, Debug)]

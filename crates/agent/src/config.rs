@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tidings::{Policy, PolicyError};
 use tidings_proto::Config;
+use tidings_proto::config::{SETTINGS as SETTINGS_OF_CORE, Takes};
 use tidings_proto::limits::NAME_BYTES_MAX;
 use tidings_sim::duration;
 use tidings_sim::setting::{SETTINGS, profile};
@@ -156,16 +157,42 @@ impl Loaded {
         }
     }
 
-    /// Names what differs in `newer` beyond tags, seeds and the log level.
-    pub(crate) fn needs_restart(&self, newer: &Loaded) -> Vec<String> {
-        let live = ["join", "log_level"];
-        let old = settings();
-        old.iter()
-            .filter(|s| !live.contains(&s.key))
-            .filter(|s| s.show(&self.settings) != s.show(&newer.settings))
-            .map(|s| s.key.to_owned())
-            .collect()
+    /// Names what differs in `newer`: what can change while the agent runs, and what cannot.
+    pub(crate) fn differing(&self, newer: &Loaded) -> (Vec<String>, Vec<String>) {
+        let (old, new) = (&self.settings, &newer.settings);
+        let differs = |s: &&Setting| s.show(old) != s.show(new);
+        let table = settings();
+        let keys = table.iter().filter(differs).map(|s| s.key.to_owned());
+        let (mut live, mut restart): (Vec<String>, Vec<String>) =
+            keys.partition(|key| is_live(key));
+        if old.tags != new.tags {
+            live.push("tags".to_owned());
+        }
+        if old.keyspaces != new.keyspaces {
+            restart.push("keyspace".to_owned());
+        }
+        (live, restart)
     }
+}
+
+impl Loaded {
+    /// What counts without a restart becomes as in `newer`; the rest stays as it runs.
+    pub(crate) fn take_live(&mut self, newer: Loaded) {
+        let old = std::mem::replace(self, newer);
+        self.settings.keyspaces = old.settings.keyspaces;
+        (self.settings.name, self.settings.bind) = (old.settings.name, old.settings.bind);
+        (self.settings.advertise, self.settings.http) = (old.settings.advertise, old.settings.http);
+        self.settings.data_dir = old.settings.data_dir;
+        self.settings.gossip.cluster = old.settings.gossip.cluster;
+    }
+}
+
+/// Whether a setting of this key counts without a restart: the core says so of its own.
+fn is_live(key: &str) -> bool {
+    let name = key.strip_prefix("gossip.");
+    let of_core =
+        |name| SETTINGS_OF_CORE.iter().any(|&(n, takes)| n == name && takes == Takes::Live);
+    ["join", "log_level", "profile"].contains(&key) || name.is_some_and(of_core)
 }
 
 impl Settings {

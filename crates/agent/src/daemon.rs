@@ -1,16 +1,18 @@
 //! Decides the life of an agent: what starts in which order, what signals do, how it ends.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings::{Node, StartError};
+use tidings::{Config, Node, StartError, Zones};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
 use crate::args::Agent;
 use crate::config::{self, Loaded, Settings};
-use crate::http::{self, About, App};
+use crate::http::{self, About, App, Reloaded};
 use crate::log::{self, Log};
 use crate::{Failure, os};
 
@@ -39,6 +41,9 @@ pub(crate) fn run(flags: &Agent) -> Result<(), Failure> {
     runtime.shutdown_background();
     result
 }
+
+/// Reloads asked for over HTTP that wait; further callers wait for room.
+const RELOADS_WAITING_MAX: usize = 4;
 
 /// What a signal asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,7 +95,9 @@ async fn live(flags: &Agent, mut loaded: Loaded, log: &Log) -> Result<(), Failur
         () = signals.end() => return Ok(()),
     };
     let newest_ms = node.query(|view, _| newest_ms(view)).await.unwrap_or(0);
-    let app = Arc::new(App::new(node.clone(), About::new(&loaded.settings, http), newest_ms));
+    let (reload_orders, mut reloads) = mpsc::channel(RELOADS_WAITING_MAX);
+    let about = About::new(&loaded.settings, http);
+    let app = Arc::new(App::new(node.clone(), about, newest_ms, reload_orders));
     serve(listener, &app);
     tokio::spawn(Arc::clone(&app.journal).keep(node.watch()));
     tokio::spawn(sample(Arc::clone(&app)));
@@ -98,13 +105,18 @@ async fn live(flags: &Agent, mut loaded: Loaded, log: &Log) -> Result<(), Failur
     loop {
         tokio::select! {
             wish = signals.next() => match wish {
-                Wish::Reload => loaded = reload(flags, loaded, &node, log).await,
+                Wish::Reload => note_reload(&reload(flags, &mut loaded, &app, log).await),
                 Wish::End => {
                     tracing::info!("leaving");
                     leave(&node, &mut signals).await;
                     break;
                 }
             },
+            Some(answer) = reloads.recv() => {
+                let result = reload(flags, &mut loaded, &app, log).await;
+                note_reload(&result);
+                let _ = answer.send(result); // who asked may have gone
+            }
             () = app.leaving.notified() => {
                 tokio::time::sleep(LAST_ANSWER_WAIT).await;
                 break;
@@ -168,73 +180,81 @@ async fn leave(node: &Node, signals: &mut Signals) {
     }
 }
 
-/// Takes over what can change while running, and logs what changed or why nothing did.
-async fn reload(flags: &Agent, old: Loaded, node: &Node, log: &Log) -> Loaded {
-    let new = match config::load(flags) {
-        Ok(new) => new,
-        Err(Failure::Misuse(text) | Failure::Failed(text)) => {
-            tracing::error!("reload refused, nothing changed: {text}");
-            return old;
-        }
-        Err(Failure::PipeClosed) => return old,
+/// Takes over what can change while running; an error means that nothing changed.
+async fn reload(
+    flags: &Agent,
+    running: &mut Loaded,
+    app: &App,
+    log: &Log,
+) -> Result<Reloaded, Failure> {
+    let newer = config::load(flags)?;
+    let (changed, restart) = running.differing(&newer);
+    let seeds = match newer.settings.join == running.settings.join {
+        true => None,
+        false => Some(addresses(&newer.settings.join).await?),
     };
-    for key in old.needs_restart(&new) {
-        tracing::warn!("reload: {key} changed in the settings, but needs a restart");
-    }
-    let mut merged = old;
-    if new.settings.log_level != merged.settings.log_level {
-        log.set_level(new.settings.log_level);
-        tracing::info!("reload: log_level is {}", new.settings.log_level);
-        merged.settings.log_level = new.settings.log_level;
-    }
-    reload_tags(&mut merged.settings, &new.settings, node).await;
-    reload_seeds(&mut merged.settings, &new.settings, node).await;
-    tracing::info!("reload done");
-    merged
+    take_over(&running.settings, &newer.settings, &app.node, seeds)
+        .await
+        .map_err(|error| Failure::Misuse(error.to_string()))?;
+    log.set_level(newer.settings.log_level);
+    app.about.set_profile(&newer.settings.profile);
+    running.take_live(newer);
+    Ok(Reloaded { changed, restart })
 }
 
-async fn reload_tags(old: &mut Settings, new: &Settings, node: &Node) {
-    let set: Vec<(String, String)> = new
-        .tags
-        .iter()
-        .filter(|(key, value)| old.tags.get(*key) != Some(*value))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
+/// Tags may be refused for their size, so they come first.
+async fn take_over(
+    old: &Settings,
+    new: &Settings,
+    node: &Node,
+    seeds: Option<Vec<SocketAddr>>,
+) -> Result<(), tidings::Error> {
+    let differs = |(key, value): &(&String, &String)| old.tags.get(*key) != Some(*value);
+    let set: Vec<(String, String)> =
+        new.tags.iter().filter(differs).map(|(key, value)| (key.clone(), value.clone())).collect();
     let unset: Vec<String> =
         old.tags.keys().filter(|key| !new.tags.contains_key(*key)).cloned().collect();
-    if set.is_empty() && unset.is_empty() {
-        return;
-    }
-    let text = format!("set {set:?}, unset {unset:?}");
-    match node.set_tags(set, unset).await {
-        Ok(()) => {
-            old.tags.clone_from(&new.tags);
-            tracing::info!("reload: tags: {text}");
+    if !set.is_empty() || !unset.is_empty() {
+        // The tag `zone` and the list of zones may change together: any zone will do meanwhile.
+        let any = Config { zones: Zones::default(), ..old.gossip.clone() };
+        node.reconfigure(any).await?;
+        if let Err(error) = node.set_tags(set, unset).await {
+            node.reconfigure(old.gossip.clone()).await?;
+            return Err(error);
         }
-        Err(error) => tracing::error!("reload: tags refused: {error}"),
+    }
+    let cluster = old.gossip.cluster.clone();
+    node.reconfigure(Config { cluster, ..new.gossip.clone() }).await?;
+    match seeds {
+        Some(addrs) => node.set_seeds(addrs).await,
+        None => Ok(()),
     }
 }
 
-async fn reload_seeds(old: &mut Settings, new: &Settings, node: &Node) {
-    if new.join == old.join {
-        return;
-    }
+async fn addresses(seeds: &[String]) -> Result<Vec<SocketAddr>, Failure> {
     let mut addrs = Vec::new();
-    for seed in &new.join {
-        match tokio::net::lookup_host(seed).await {
-            Ok(found) => addrs.extend(found),
-            Err(error) => {
-                tracing::error!("reload: seeds refused: {seed}: {error}");
-                return;
-            }
-        }
+    for seed in seeds {
+        let found = tokio::net::lookup_host(seed).await;
+        addrs.extend(found.map_err(|error| Failure::Misuse(format!("join {seed}: {error}")))?);
     }
-    match node.set_seeds(addrs).await {
-        Ok(()) => {
-            tracing::info!("reload: seeds are {}", new.join.join(","));
-            old.join.clone_from(&new.join);
+    Ok(addrs)
+}
+
+/// Says in the log what a reload came to.
+fn note_reload(result: &Result<Reloaded, Failure>) {
+    match result {
+        Ok(Reloaded { changed, restart }) => {
+            for key in restart {
+                tracing::warn!("reload: {key} changed in the settings, but needs a restart");
+            }
+            let changed =
+                if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") };
+            tracing::info!("reload done: changed {changed}");
         }
-        Err(error) => tracing::error!("reload: seeds refused: {error}"),
+        Err(Failure::Misuse(text) | Failure::Failed(text)) => {
+            tracing::error!("reload refused, nothing changed: {text}");
+        }
+        Err(Failure::PipeClosed) => {}
     }
 }
 

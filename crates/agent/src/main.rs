@@ -58,6 +58,7 @@ fn run(args: args::Args) -> Result<(), Failure> {
         Command::Join(flags) => cmd::join::run(&agent?, &flags),
         Command::Leave => cmd::leave::run(&agent?),
         Command::ForceLeave(flags) => cmd::force_leave::run(&agent?, &flags),
+        Command::Reload(flags) => cmd::reload::run(&agent?, &flags),
         Command::Keyspace(command) => cmd::keyspace::run(&agent?, &command),
         Command::Kv(flags) => cmd::kv::run(&agent?, flags),
         Command::Aggregate(command) => cmd::aggregate::run(&agent?, command),

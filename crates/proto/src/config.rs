@@ -371,6 +371,14 @@ pub struct Config {
     /// Entries and events of one member that rumours may bring in per second, and four times as many
     /// at once. More of them are left to sessions.
     pub peer_writes: u32,
+    /// News shall be everywhere within this in 99 of 100 cases, as cheaply as can be: `tick`, `batch`,
+    /// `fanout`, `eager_fanout` and the sends of a rumour follow from it, the size of the cluster, the
+    /// changes per second and round trips, whatever they are set to. 0: they stay as set.
+    pub spread_target: Duration,
+    /// What this node may send in the mean: payload of datagrams and streams, without headers of UDP and
+    /// IP. Probes always pass, then members before state before events; what waits for it is told as it
+    /// is when its turn comes. Wins over `spread_target`. 0: no limit.
+    pub bytes_per_second: usize,
     /// Interval of exchanges about aggregates, while anybody puts something in. An epoch, so the age
     /// of what is told, is 8 + 3 ln n of them.
     pub aggregate_interval: Duration,
@@ -481,6 +489,8 @@ impl Config {
             rumours_max: 32_768,
             peer_allowance: 4096,
             peer_writes: 10_000,
+            spread_target: Duration::ZERO,
+            bytes_per_second: 0,
             aggregate_interval: Duration::from_millis(200),
             seed_every: 10,
             recontacts: 3,
@@ -573,6 +583,7 @@ impl Config {
         count("rumours_max", self.rumours_max, 16, 10_000_000)?;
         count("peer_allowance", self.peer_allowance as usize, 1024, 1 << 30)?;
         count("peer_writes", self.peer_writes as usize, 1, 1 << 30)?;
+        self.check_aim()?;
         within("aggregate_interval", self.aggregate_interval, ms(10), secs(60))?;
         count("seed_every", self.seed_every as usize, 1, 10_000)?;
         count("recontacts", self.recontacts, 0, 64)?;
@@ -586,6 +597,92 @@ impl Config {
         count("events_per_origin", self.events_per_origin, 1, 65_536)?;
         within("clock_bound", self.clock_bound, ms(1), secs(86_400))
     }
+
+    fn check_aim(&self) -> Checked {
+        if !self.spread_target.is_zero() {
+            within("spread_target", self.spread_target, ms(50), secs(600)).map_err(|error| {
+                ConfigError { expected: format!("0s (off), or {}", error.expected), ..error }
+            })?;
+        }
+        let least = self.least_bytes_per_second();
+        if self.bytes_per_second == 0
+            || (least..=BYTES_PER_SECOND_MAX).contains(&self.bytes_per_second)
+        {
+            return Ok(());
+        }
+        let (period, helpers) = (self.probe_period, self.indirect_probes);
+        Err(ConfigError {
+            setting: "bytes_per_second",
+            value: self.bytes_per_second.to_string(),
+            expected: format!(
+                "0 (no limit), or {least} to {BYTES_PER_SECOND_MAX}: probes alone may need {least} bytes/s \
+                 at probe_period = {period:?} and indirect_probes = {helpers}"
+            ),
+        })
+    }
+
+    /// What finding the dead may cost a node in a second: each period a ping and an answer, one probe that
+    /// fails and asks its helpers, and the same help given to another; heartbeats where they are sent.
+    pub fn least_bytes_per_second(&self) -> usize {
+        let probes = PROBE_BYTES * (3 + 3 * self.indirect_probes);
+        let beats = match self.detector {
+            Detector::Swim => 0,
+            _ => self.heartbeat_fanout * self.changes_bytes,
+        };
+        ((probes + beats) as f64 / self.probe_period.as_secs_f64()).ceil() as usize
+    }
+
+    /// Whether interval, fanout and sends follow an aim instead of being as set.
+    pub fn adapts(&self) -> bool {
+        !self.spread_target.is_zero() || self.bytes_per_second > 0
+    }
+}
+
+/// A ping, an ack, a request to a helper or its answer, at most, without news.
+const PROBE_BYTES: usize = 48;
+const BYTES_PER_SECOND_MAX: usize = 1_000_000_000;
+
+/// When a changed setting counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// As soon as it is given to a running node.
+    Live,
+    /// At the next start only.
+    Restart,
+}
+
+macro_rules! takes_effect {
+    ($($name:ident: $when:ident),* $(,)?) => {
+        /// Every setting, and when a change of it counts.
+        pub const SETTINGS: &[(&str, Takes)] = &[$((stringify!($name), Takes::$when)),*];
+
+        impl Config {
+            /// The settings that `newer` has otherwise, in order.
+            pub fn differing(&self, newer: &Config) -> Vec<(&'static str, Takes)> {
+                // Names every field: a new setting has to say when it counts.
+                let Config { $($name),* } = self;
+                let differs = [$($name != &newer.$name),*];
+                let all = SETTINGS.iter().zip(differs);
+                all.filter(|(_, differs)| *differs).map(|(setting, _)| *setting).collect()
+            }
+        }
+    };
+}
+
+// The cluster's name is part of every checksum; whether there is a data directory is found at the start.
+takes_effect! {
+    cluster: Restart, probe_period: Live, probe_timeout: Live, indirect_probes: Live, stream_probe: Live,
+    pause_tolerated: Live, suspicion_alpha: Live, suspicion_beta: Live, suspicion_confirmations: Live,
+    accusers_required: Live, witnesses: Live, refused_wait: Live, local_health_max: Live, detector: Live,
+    heartbeat_rounds: Live, heartbeat_fanout: Live, phi_threshold: Live, phi_window: Live,
+    phi_min_deviation: Live, phi_pause: Live, tick: Live, fanout: Live, eager_fanout: Live, peer_choice: Live,
+    broadcast: Live, batch: Live, transmit_factor: Live, damping: Live, damping_threshold: Live,
+    pull_interval: Live, hot_threshold: Live, hot_window: Live, hot_bias: Live, hot_shed: Live,
+    datagram_bytes: Live, changes_bytes: Live, burst_packets: Live, rumours_max: Live, spread_target: Live,
+    bytes_per_second: Live, aggregate_interval: Live, seed_every: Live, recontacts: Live, cut_quiet: Live,
+    split_policy: Live, split_quorum: Live, zone_crossing: Live, zones: Live, peer_allowance: Live, peer_writes: Live, forget_after: Live, forget_every: Live, anti_entropy: Live,
+    rumours: Live, sessions_max: Live, reconciliation: Live, scrub_cycle: Live, event_window: Live,
+    events_per_origin: Live, clock_bound: Live, durable: Restart,
 }
 
 const fn ms(ms: u64) -> Duration {
@@ -648,5 +745,26 @@ mod tests {
     fn a_bad_setting_names_itself_its_value_and_the_bound() {
         let config = Config { fanout: 0, ..Config::lan() };
         assert_eq!(config.check().unwrap_err().to_string(), "fanout = 0: expected 1 to 64");
+    }
+
+    #[test]
+    fn a_budget_below_what_probes_need_is_refused_with_what_they_need() {
+        let of = |bytes_per_second| Config { bytes_per_second, ..Config::lan() };
+        assert_eq!(
+            of(100).check().unwrap_err().to_string(),
+            "bytes_per_second = 100: expected 0 (no limit), or 576 to 1000000000: probes alone may need 576 \
+             bytes/s at probe_period = 1s and indirect_probes = 3"
+        );
+        assert_eq!((of(0).check(), of(576).check()), (Ok(()), Ok(())));
+        assert!(of(575).check().is_err());
+        let beating = Config { detector: Detector::Heartbeat, ..of(1000) };
+        assert!(beating.check().is_err(), "counters of all members need more");
+    }
+
+    #[test]
+    fn what_differs_is_named_with_when_it_counts() {
+        let newer = Config { cluster: "b".to_owned(), fanout: 4, ..Config::lan() };
+        let found = Config::lan().differing(&newer);
+        assert_eq!(found, [("cluster", Takes::Restart), ("fanout", Takes::Live)]);
     }
 }

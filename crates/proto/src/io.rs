@@ -18,6 +18,7 @@ use crate::base::id::NodeId;
 use crate::base::operation::{Kind, Operation};
 use crate::base::policy::Policy;
 use crate::base::session::Session;
+use crate::config::Config;
 
 pub use errors::{CommandError, JoinFailure};
 
@@ -148,6 +149,8 @@ pub enum Command {
     Contribute { name: String, own: Option<Contribution> },
     /// Send a user event to all.
     Emit { name: String, payload: Vec<u8> },
+    /// Go by these settings from now on, all of them or none.
+    Configure { config: Box<Config> },
     /// Replace the list of seeds.
     SetSeeds { addrs: Vec<SocketAddr> },
     /// Wait until enough members have something; `timeout` defaults to three times what news
@@ -607,6 +610,16 @@ macro_rules! counters {
     };
 }
 
+impl Stats {
+    /// Bytes sent, for whatever cause.
+    pub fn bytes_sent(&self) -> u64 {
+        let probing = self.bytes_probe + self.bytes_repeat + self.bytes_heartbeats;
+        let sessions = self.bytes_digest + self.bytes_sketch + self.bytes_delta + self.bytes_pull;
+        let others = self.bytes_join + self.bytes_receipts + self.bytes_aggregates;
+        self.bytes_rumours + probing + sessions + others
+    }
+}
+
 counters! {
     /// Datagrams and their payload bytes, both ways.
     datagrams_sent, datagrams_received, datagram_bytes_sent, datagram_bytes_received,
@@ -648,6 +661,9 @@ counters! {
     /// sessions, and sent while too many answers were waited for.
     branches_again, branches_moved, branches_given_up, branches_untracked,
     /// Packets of gossip, and what else goes with them.
+    /// Settings taken over live; changes of the pace where it follows an aim, rounds that waited for the
+    /// budget, and bytes beyond it that could not be held back or paid back.
+    reconfigured, pace_changes, budget_waits, bytes_over_budget,
     gossip_packets_sent, pulls_sent, rumours_cooled, peers_replaced, interest_sent, readers_told,
     /// Rumours dropped because `rumours_max` of their class waited, by class: repair brings what they
     /// said. Own writes and events refused for the same reason.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidings_proto::io::{Command, CommandError, CommandId, Input, Reply};
 use tidings_proto::node::EntryView;
-use tidings_proto::{Node, NodeId, Time, View};
+use tidings_proto::{Config, Node, NodeId, Time, View};
 
 use crate::host::{Spent, Traffic};
 use crate::observe::{Observed, Spread, Topic};
@@ -63,6 +63,18 @@ impl World {
 
     pub fn delete(&mut self, host: usize, key: impl AsRef<[u8]>) -> CommandId {
         self.write(host, key, None::<&[u8]>)
+    }
+
+    /// Gives a running node other settings; a later process on that host has them too. The error is
+    /// what the node said.
+    pub fn configure(&mut self, host: usize, config: Config) -> Result<(), CommandError> {
+        let command = Command::Configure { config: Box::new(config.clone()) };
+        let command = self.command(host, command);
+        match self.reply_to(command).expect("settings are answered at once") {
+            Ok(_) => self.hosts[host].config = config,
+            Err(error) => return Err(error.clone()),
+        }
+        Ok(())
     }
 
     pub fn emit(&mut self, host: usize, name: &str, payload: &[u8]) -> CommandId {

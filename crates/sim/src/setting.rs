@@ -49,7 +49,7 @@ pub const SETTINGS: &[Setting] = settings! {
     phi_window: usize, phi_min_deviation: Duration, phi_pause: Duration, tick: Duration,
     fanout: usize, eager_fanout: usize, batch: Duration, transmit_factor: f64,
     damping: Damping, damping_threshold: u32, pull_interval: Duration,
-    datagram_bytes: usize, changes_bytes: usize, burst_packets: usize, rumours_max: usize, aggregate_interval: Duration, seed_every: u32,
+    datagram_bytes: usize, changes_bytes: usize, burst_packets: usize, rumours_max: usize, spread_target: Duration, bytes_per_second: usize, aggregate_interval: Duration, seed_every: u32,
     recontacts: usize, cut_quiet: Duration, split_policy: SplitPolicy, split_quorum: usize, forget_after: Duration, anti_entropy: bool, rumours: bool,
     peer_allowance: u32, peer_writes: u32,
     sessions_max: usize, reconciliation: Reconciliation, scrub_cycle: Duration, event_window: Duration, events_per_origin: usize,

@@ -303,6 +303,18 @@ const ROWS: &[Row] = &[
         measure: writes_by_rumour_of_a_hundred,
     },
     Row {
+        setting: "spread_target",
+        low: |c| c.spread_target = ms(200),
+        high: |c| c.spread_target = secs(5),
+        measure: interval_after_a_minute,
+    },
+    Row {
+        setting: "bytes_per_second",
+        low: |c| c.bytes_per_second = 1000,
+        high: |c| c.bytes_per_second = 100_000,
+        measure: bytes_of_a_busy_minute,
+    },
+    Row {
         setting: "aggregate_interval",
         low: |c| c.aggregate_interval = secs(1),
         high: |c| c.aggregate_interval = ms(100),
@@ -780,6 +792,21 @@ fn events_replayed(config: &Config) -> f64 {
     world.join(late, &[2]);
     world.run_for(secs(8));
     world.view(late).events().len() as f64
+}
+
+fn interval_after_a_minute(config: &Config) -> f64 {
+    let mut world = converged(10, config);
+    world.run_for(secs(60));
+    world.view(2).config().tick.as_secs_f64()
+}
+
+fn bytes_of_a_busy_minute(config: &Config) -> f64 {
+    let mut world = converged(6, config);
+    for i in 0..600 {
+        world.set(i % 6, format!("k{}", i % 50), [b'v'; 50]);
+        world.run_for(ms(100));
+    }
+    total(&world, |w, h| w.traffic(h).bytes_sent)
 }
 
 fn clock_alarms(config: &Config) -> f64 {

@@ -14,7 +14,7 @@ use tidings_proto::detection::coordinates::RoundTrip;
 use tidings_proto::io::{Command, CommandError, Conflict, Member, Owning, Receipt, Reply, Stats};
 use tidings_proto::node::EntryView;
 use tidings_proto::state::crdt::Merged;
-use tidings_proto::{NodeId, View};
+use tidings_proto::{Config, NodeId, View};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::aggregate::Aggregate;
@@ -184,6 +184,14 @@ impl Node {
     /// Declares a failed member left; `prune` retires its identity for ever.
     pub async fn force_leave(&self, name: impl Into<String>, prune: bool) -> Result<(), Error> {
         self.command(Command::ForceLeave { name: name.into(), prune }).await.map(|_| ())
+    }
+
+    /// Goes by these settings from now on: all of them at once, or none and why. Nothing is restarted.
+    /// Those that cannot change while a node runs are refused if they differ (the cluster's name);
+    /// whether there is a data directory is not asked for.
+    pub async fn reconfigure(&self, mut config: Config) -> Result<(), Error> {
+        config.durable = self.query(|view, _| view.settings().durable).await?;
+        self.command(Command::Configure { config: Box::new(config) }).await.map(|_| ())
     }
 
     /// Replaces the list of seeds.

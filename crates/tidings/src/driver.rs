@@ -77,7 +77,6 @@ pub(crate) struct Driver {
     core: tidings_proto::Node,
     clock: Clock,
     outbox: Outbox,
-    config: Config,
     identity: Identity,
 
     datagrams: Datagrams,
@@ -138,7 +137,7 @@ impl Driver {
         let now = clock.now();
         let snapshot = Snapshot { pairs: parts.pairs, members: None };
         let core = tidings_proto::Node::new(
-            parts.config.clone(),
+            parts.config,
             parts.identity.clone(),
             parts.seed,
             snapshot,
@@ -150,7 +149,6 @@ impl Driver {
             core,
             clock,
             outbox: Outbox::default(),
-            config: parts.config,
             identity: parts.identity,
             datagrams: parts.datagrams,
             buffer: vec![0; DATAGRAM_BYTES_MAX],

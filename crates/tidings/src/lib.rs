@@ -72,12 +72,12 @@ pub use tidings_proto::base::flag::{FlagChange, FlagRefused, Share, ValueType};
 pub use tidings_proto::base::operation::{Kind, Operation};
 pub use tidings_proto::base::policy::{Consistency, Policy, PolicyError, Values};
 pub use tidings_proto::base::session::{NotASession, Session};
-pub use tidings_proto::config::{ConfigError, SplitPolicy};
+pub use tidings_proto::config::{ConfigError, SplitPolicy, Zones};
 pub use tidings_proto::detection::coordinates::{Coordinate, RoundTrip};
 pub use tidings_proto::io::{
     Alarm, Certificate, CommandError, Conflict, Cut, Event, Holder, JoinFailure, Lack, Member,
     MemberChange, Missing, Owning, Path, Receipt, Receipted, Stats, Status, UserEvent,
 };
-pub use tidings_proto::node::{Contact, EntryView, Evidence, FlagView, Level};
+pub use tidings_proto::node::{Contact, EntryView, Evidence, FlagView, Level, Paced};
 pub use tidings_proto::state::crdt::Merged;
 pub use tidings_proto::{Config, NodeId, View};

@@ -16,6 +16,7 @@ pub(crate) mod members;
 pub(crate) mod monitor;
 pub(crate) mod plan;
 pub(crate) mod receipt;
+pub(crate) mod reload;
 pub(crate) mod rtt;
 pub(crate) mod sim;
 pub(crate) mod status;

@@ -24,23 +24,13 @@ pub(crate) fn run(agent: &Client, flags: &Status) -> Result<(), Failure> {
 fn screen(status: &Value) -> String {
     let text = |path: &str| show(status.pointer(path).unwrap_or(&Value::Null));
     let millis = |path: &str| status.pointer(path).and_then(Value::as_f64).unwrap_or(0.0);
-    let uptime = Duration::from_secs((millis("/uptime_ms") / 1000.0) as u64);
-    let mib = millis("/resident_bytes") / f64::from(1024 * 1024);
     let mut lines = vec![
         ("node", format!("{}  {}", text("/name"), text("/status"))),
         ("id", format!("{}  incarnation {}", text("/id"), text("/incarnation"))),
         ("addresses", format!("gossip {}  http {}", text("/addr"), text("/http"))),
         ("cluster", format!("{}  profile {}", text("/cluster"), text("/profile"))),
         ("data", text("/data_dir")),
-        (
-            "process",
-            format!(
-                "version {}  pid {}  up {}  {mib:.1} MiB",
-                text("/version"),
-                text("/pid"),
-                tidings_sim::duration::show(uptime)
-            ),
-        ),
+        ("process", process(status)),
         (
             "members",
             format!(
@@ -69,6 +59,7 @@ fn screen(status: &Value) -> String {
         ("same state", same_state(status)),
         ("quiet", quiet(status)),
         ("spread", format!("news reach all in about {:.0} ms", millis("/spread_ms"))),
+        ("pace", pace(&status["pace"])),
         ("owning", format!("{} (this side of a split)", text("/owning"))),
         ("local health", format!("{} (0 is well)", text("/local_health"))),
         (
@@ -90,6 +81,38 @@ fn screen(status: &Value) -> String {
     let lines: Vec<String> =
         lines.into_iter().map(|(label, text)| format!("{label:<14}{text}")).collect();
     lines.join("\n")
+}
+
+fn process(status: &Value) -> String {
+    let number = |name: &str| status[name].as_f64().unwrap_or(0.0);
+    let uptime = Duration::from_secs((number("uptime_ms") / 1000.0) as u64);
+    let mib = number("resident_bytes") / f64::from(1024 * 1024);
+    format!(
+        "version {}  pid {}  up {}  {mib:.1} MiB",
+        show(&status["version"]),
+        show(&status["pid"]),
+        tidings_sim::duration::show(uptime)
+    )
+}
+
+/// The rounds that were chosen for an aim, and whether it is met.
+fn pace(pace: &Value) -> String {
+    if pace.is_null() {
+        return "as set".to_owned();
+    }
+    let of = |name: &str| show(&pace[name]);
+    let expected = match pace["expected_p99_ms"].as_f64() {
+        Some(ms) => format!("in {ms:.0} ms (p99)"),
+        None => "later than changes come".to_owned(),
+    };
+    let met = if pace["met"] == true { "as wanted" } else { "NOT as wanted" };
+    format!(
+        "{} peers every {} ms, {} sends: {expected} at {} bytes/s, {met}",
+        of("fanout"),
+        of("interval_ms"),
+        of("sends"),
+        of("expected_bytes_per_second")
+    )
 }
 
 /// Deletes that are not forgotten yet, and why.

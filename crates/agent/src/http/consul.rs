@@ -97,7 +97,7 @@ pub(super) async fn this_agent(
         "Coord": place.map_or(json!({}), |place| coordinates::coord(&place)),
         "Member": member_record(&me),
         "Stats": {
-            "agent": { "profile": app.about.profile },
+            "agent": { "profile": app.about.profile() },
             "serf_lan": {
                 "members": (counts.0 + counts.1 + counts.2).to_string(),
                 "failed": counts.1.to_string(),

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
+use tidings::Paced;
 use tidings_proto::convergence::delay::{BOUNDS, Delays, HOPS_MAX, Topic, bound};
 
 use super::{App, Fault};
@@ -32,6 +33,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Fau
                 ("tidings_synced", f64::from(u8::from(view.synced()))),
                 ("tidings_disk_failed", f64::from(u8::from(view.writes_refused()))),
             ];
+            let gauges = gauges.into_iter().chain(pace(view.paced())).collect::<Vec<_>>();
             (stats.clone(), gauges, topics(view.delays()))
         })
         .await?;
@@ -63,6 +65,21 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Fau
     let version = format!("tidings_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
     sample(&mut text, "gauge", &version, 1.0);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}
+
+/// Where gossip follows an aim. Without an end: more changes than the budget can tell.
+fn pace(paced: Option<Paced>) -> impl Iterator<Item = (&'static str, f64)> {
+    paced.into_iter().flat_map(|Paced { pace, outlook, .. }| {
+        let expected = outlook.expected.map_or(f64::INFINITY, |it| it.as_secs_f64());
+        [
+            ("tidings_pace_interval_seconds", pace.interval.as_secs_f64()),
+            ("tidings_pace_fanout", f64::from(pace.fanout)),
+            ("tidings_pace_sends", f64::from(pace.sends)),
+            ("tidings_pace_expected_p99_seconds", expected),
+            ("tidings_pace_expected_bytes_per_second", outlook.bytes),
+            ("tidings_pace_met", f64::from(u8::from(outlook.meets))),
+        ]
+    })
 }
 
 /// What came here as news, by topic.

@@ -11,6 +11,7 @@ mod metrics;
 mod native;
 mod query;
 mod receipt;
+mod reload;
 mod serve;
 mod session;
 mod value;
@@ -32,12 +33,13 @@ use axum::routing::{delete, get, put};
 use http_body_util::BodyExt;
 use serde::Serialize;
 use tidings::{CommandError, Dot, Error, FlagRefused, Node, Stopped};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::config::Settings;
 use crate::journal::Journal;
 use crate::os;
 
+pub(crate) use reload::ReloadOrder;
 pub(crate) use serve::serve;
 
 /// What an over-long body may still send before the connection is cut: its sender then reads the
@@ -56,6 +58,7 @@ pub(crate) struct App {
     pub(crate) rates: Rates,
     /// Told when a leave over HTTP is done.
     pub(crate) leaving: Notify,
+    reloads: mpsc::Sender<ReloadOrder>,
     watchers: AtomicUsize,
     watch_missed: AtomicU64,
     /// Positions of entries are told above this, so that they never fall, not over a restart.
@@ -66,11 +69,18 @@ pub(crate) struct App {
     renderings: Semaphore,
 }
 
-/// What does not change while the agent runs.
+/// What a reload came to: the settings that changed, and those that wait for a restart.
+#[derive(Debug)]
+pub(crate) struct Reloaded {
+    pub(crate) changed: Vec<String>,
+    pub(crate) restart: Vec<String>,
+}
+
+/// What is known of the agent itself; only a reload changes some of it.
 pub(crate) struct About {
     http: SocketAddr,
     cluster: String,
-    profile: String,
+    profile: Mutex<String>,
     data_dir: Option<String>,
     started: Instant,
     started_ms: u64,
@@ -84,7 +94,12 @@ pub(crate) struct Rates {
 
 impl App {
     /// `newest_ms` is the latest time of an entry that was there at the start.
-    pub(crate) fn new(node: Node, about: About, newest_ms: u64) -> App {
+    pub(crate) fn new(
+        node: Node,
+        about: About,
+        newest_ms: u64,
+        reloads: mpsc::Sender<ReloadOrder>,
+    ) -> App {
         // Microseconds since 1970: no node applies as many changes in its life.
         let index_base = about.started_ms.max(newest_ms + 1).saturating_mul(1000);
         App {
@@ -93,6 +108,7 @@ impl App {
             journal: Arc::default(),
             rates: Rates::default(),
             leaving: Notify::new(),
+            reloads,
             watchers: AtomicUsize::new(0),
             watch_missed: AtomicU64::new(0),
             index_base,
@@ -107,11 +123,23 @@ impl About {
         About {
             http,
             cluster: settings.gossip.cluster.clone(),
-            profile: settings.profile.clone(),
+            profile: Mutex::new(settings.profile.clone()),
             data_dir: settings.data_dir.as_ref().map(|dir| dir.display().to_string()),
             started: Instant::now(),
             started_ms: os::unix_ms(),
         }
+    }
+}
+
+impl About {
+    pub(crate) fn set_profile(&self, name: &str) {
+        if let Ok(mut profile) = self.profile.lock() {
+            name.clone_into(&mut profile);
+        }
+    }
+
+    fn profile(&self) -> String {
+        self.profile.lock().map(|profile| profile.clone()).unwrap_or_default()
     }
 }
 
@@ -149,6 +177,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/agent/self", get(consul::this_agent))
         .route("/v1/agent/join/{addr}", put(consul::join))
         .route("/v1/agent/leave", put(consul::leave))
+        .route("/v1/agent/reload", put(reload::consul_reload))
         .route("/v1/agent/force-leave/{node}", put(consul::force_leave))
         .route("/v1/event/fire/{name}", put(consul::fire))
         .route("/v1/event/list", get(consul::events))
@@ -164,6 +193,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/tidings/events", get(native::events))
         .route("/v1/tidings/tags", get(native::tags).put(native::set_tags))
         .route("/v1/tidings/tags/{key}", delete(native::unset_tag))
+        .route("/v1/tidings/reload", put(reload::reload).post(reload::reload))
         .route("/v1/tidings/receipt", get(receipt::receipt))
         .route("/v1/tidings/agreement", get(receipt::agreement))
         .route("/v1/tidings/trace/{*key}", get(receipt::trace))
@@ -308,7 +338,7 @@ fn status_of(refused: &CommandError) -> StatusCode {
         }
         CommandError::SessionExpired => StatusCode::GONE,
         CommandError::Reserved { .. } => StatusCode::FORBIDDEN,
-        CommandError::Operation(_) => StatusCode::BAD_REQUEST,
+        CommandError::Operation(_) | CommandError::Setting(_) => StatusCode::BAD_REQUEST,
         CommandError::NoReceipt { .. } => StatusCode::BAD_REQUEST,
         CommandError::NotEnough(_) => StatusCode::GATEWAY_TIMEOUT,
         CommandError::Busy

@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 use serde_json::json;
-use tidings::{Config, Contact, Evidence, Level, Member, NodeId};
+use tidings::{Config, Contact, Evidence, Level, Member, NodeId, Paced};
 
 use tidings_proto::convergence::delay::Delays;
 use tidings_proto::convergence::held::Groups;
@@ -193,6 +193,7 @@ pub(super) async fn status(State(app): State<Arc<App>>, query: Query) -> Result<
                 },
                 "spread_ms": millis(view.spread_time()),
                 "timers": timers(view.config()),
+                "pace": pace(view.paced().as_ref(), view.settings()),
                 "rtt": round_trips(view.round_trips().collect()),
                 "owning": view.owning().as_str(),
                 "local_health": view.local_health(),
@@ -211,7 +212,7 @@ pub(super) async fn status(State(app): State<Arc<App>>, query: Query) -> Result<
         .await?;
     let (sent, received) = app.rates.per_second(sent, received);
     status["cluster"] = json!(about.cluster);
-    status["profile"] = json!(about.profile);
+    status["profile"] = json!(about.profile());
     status["http"] = json!(about.http.to_string());
     status["data_dir"] = json!(about.data_dir);
     status["version"] = json!(env!("CARGO_PKG_VERSION"));
@@ -222,6 +223,24 @@ pub(super) async fn status(State(app): State<Arc<App>>, query: Query) -> Result<
     status["alarms"] = json!(app.journal.alarms());
     status["resident_bytes"] = json!(os::usage().resident_bytes);
     json(&status, query.pretty())
+}
+
+/// Where gossip follows an aim: what is wanted, what was chosen for it, and what that comes to.
+fn pace(paced: Option<&Paced>, wanted: &Config) -> serde_json::Value {
+    let Some(Paced { pace, load, outlook }) = paced else { return serde_json::Value::Null };
+    json!({
+        "spread_target_ms": millis(wanted.spread_target),
+        "bytes_per_second": wanted.bytes_per_second,
+        "interval_ms": millis(pace.interval),
+        "fanout": pace.fanout,
+        "sends": pace.sends,
+        "changes_per_second": (load.changes * 100.0).round() / 100.0,
+        "change_bytes": load.change_bytes.round(),
+        // None: more changes than the budget can tell.
+        "expected_p99_ms": outlook.expected.map(millis),
+        "expected_bytes_per_second": outlook.bytes.round(),
+        "met": outlook.meets,
+    })
 }
 
 /// How many live members hold which state, as each last said.

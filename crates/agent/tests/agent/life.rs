@@ -81,6 +81,50 @@ fn sighup_takes_over_tags_and_level_and_refuses_nonsense() {
     assert_eq!(agent.get("/v1/tidings/tags").json()["role"], "db");
 }
 
+/// Row O1: the protocol's settings change without a restart, by each way; a bad file changes nothing and
+/// is told with its line.
+#[test]
+fn a_reload_changes_the_protocol_while_the_agent_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.toml");
+    let write = |text: &str| fs::write(&path, text).unwrap();
+    write("[gossip]\ntick = \"100ms\"\n");
+    let agent = Agent::start("a", &["--config", path.to_str().unwrap()]);
+    let status = || agent.get("/v1/tidings/status").json();
+    let (id, pid) = (status()["id"].clone(), status()["pid"].clone());
+    assert_eq!(status()["timers"]["tick_ms"], 100.0);
+    assert!(status()["pace"].is_null());
+
+    write("[gossip]\ntick = \"50ms\"\nprobe_period = \"300ms\"\n");
+    agent.signal("HUP");
+    eventually("the tick changes", || (status()["timers"]["tick_ms"] == 50.0).then_some(()));
+
+    write("cluster = \"x\"\n[gossip]\nspread_target = \"1s\"\nbytes_per_second = 9000\n");
+    let reloaded = run(&["--http-addr", &agent.http, "reload"]);
+    assert!(reloaded.status.success(), "{reloaded:?}");
+    let said = String::from_utf8(reloaded.stdout).unwrap();
+    assert!(said.contains("gossip.spread_target") && said.contains("gossip.tick"), "{said}");
+    assert!(said.contains("needs a restart: cluster"), "{said}");
+    let pace = status()["pace"].clone();
+    assert_eq!((&pace["bytes_per_second"], &pace["met"]), (&9000.into(), &true.into()));
+    let metrics = agent.get("/metrics").text();
+    assert!(metrics.contains("tidings_pace_met 1"), "{metrics}");
+
+    write("[gossip]\ntick = \"50ms\"\nbytes_per_second = 10\n");
+    for path in ["/v1/tidings/reload", "/v1/agent/reload"] {
+        let refused = agent.put(path, b"");
+        assert_eq!(refused.status, 400);
+        let text = refused.text();
+        assert!(text.contains("t.toml:3: gossip.bytes_per_second = \"10\""), "{text}");
+        assert!(text.contains("probes alone may need"), "{text}");
+    }
+    assert_eq!(status()["pace"]["bytes_per_second"], 9000);
+    write("");
+    assert_eq!(agent.put("/v1/agent/reload", b"").status, 200);
+    assert!(status()["pace"].is_null());
+    assert_eq!((&status()["id"], &status()["pid"]), (&id, &pid), "nothing was restarted");
+}
+
 #[test]
 fn http_answers_before_the_agent_has_joined() {
     let began = Instant::now();

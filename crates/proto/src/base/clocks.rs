@@ -45,6 +45,10 @@ impl HybridClock {
         HybridClock { last: Hlc(0), bound_ms: bound.as_millis() as u64 }
     }
 
+    pub fn set_bound(&mut self, bound: Duration) {
+        self.bound_ms = bound.as_millis() as u64;
+    }
+
     /// A stamp above every stamp seen and above `floor`, which is the stamp of the entry that the
     /// write replaces.
     pub fn stamp(&mut self, wall_ms: u64, floor: Hlc) -> Hlc {

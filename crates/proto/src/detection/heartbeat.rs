@@ -97,6 +97,20 @@ impl Heartbeats {
         }
     }
 
+    /// Goes by other settings from now on. Where those of the estimate change it starts anew.
+    pub fn reconfigure(&mut self, config: &Config) {
+        let newer = Heartbeats::new(config);
+        let estimated =
+            |it: &Heartbeats| (matches!(it.detector, Detector::Phi(_)), it.period, it.window);
+        let mut places = std::mem::take(&mut self.places);
+        if estimated(&newer) != estimated(self) {
+            let beating = places.iter_mut().filter(|place| place.beats);
+            beating.for_each(|place| place.arrivals = newer.no_arrivals());
+        }
+        let (first, listening_since) = (self.first, self.listening_since);
+        *self = Heartbeats { places, first, listening_since, ..newer };
+    }
+
     /// Starts the own counter.
     pub fn begin(&mut self, me: u64, generation: u64) {
         let place = self.place(ME, me);
@@ -259,12 +273,16 @@ impl Heartbeats {
         &mut self.places[slot as usize]
     }
 
-    fn start(&mut self, slot: Slot, beat: &Beat, now: Time) {
-        let phi = matches!(self.detector, Detector::Phi(_));
-        let arrivals = phi.then(|| {
+    /// What an estimate begins with, where the detector wants one.
+    fn no_arrivals(&self) -> Option<Arrivals> {
+        matches!(self.detector, Detector::Phi(_)).then(|| {
             let window = Box::new(Window::new(self.window, self.period));
             Arrivals { estimate: window.estimate(), window }
-        });
+        })
+    }
+
+    fn start(&mut self, slot: Slot, beat: &Beat, now: Time) {
+        let arrivals = self.no_arrivals();
         let place = &mut self.places[slot as usize];
         (place.generation, place.count, place.ahead) = (beat.generation, beat.count, 0);
         (place.beats, place.risen, place.rose, place.alive) = (true, false, now, now);

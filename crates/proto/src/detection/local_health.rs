@@ -14,6 +14,11 @@ impl LocalHealth {
         LocalHealth { score: 0, max }
     }
 
+    pub fn set_max(&mut self, max: u32) {
+        self.max = max;
+        self.score = self.score.min(max);
+    }
+
     /// 0 is healthy.
     pub fn score(&self) -> u32 {
         self.score

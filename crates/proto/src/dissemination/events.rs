@@ -145,6 +145,11 @@ impl EventLog {
         }
     }
 
+    /// What is kept beyond them goes when it expires, or when its sender sends more.
+    pub fn set_window(&mut self, window: Duration, per_origin: usize) {
+        (self.window, self.per_origin) = (window, per_origin);
+    }
+
     /// The number of the newest arrival, under which the rumour queue knows it.
     pub fn newest_number(&self) -> u64 {
         self.recent_base + self.recent.len() as u64 - 1

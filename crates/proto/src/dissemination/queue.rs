@@ -43,6 +43,8 @@ pub struct Telling {
     pub now: Time,
     /// Older ones are dropped.
     pub life: Duration,
+    /// Classes after it wait.
+    pub last: Topic,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -236,13 +238,18 @@ impl RumourQueue {
         self.classes[topic as usize].lists.get(FRESH as usize).map_or(0, |list| list.len)
     }
 
+    /// The class that goes before the others that wait.
+    pub fn foremost(&self) -> Option<Topic> {
+        TOPICS.into_iter().find(|&topic| self.waiting(topic) > 0)
+    }
+
     /// Some rumour was never sent.
     pub fn has_fresh(&self) -> bool {
         self.classes.iter().any(|c| c.first(FRESH) != END)
     }
 
-    /// Fills `out` up to `end` bytes. What was taken is not taken again before [`Self::sent`].
-    /// Returns how many rumours of each topic went in.
+    /// Fills `out` up to `end` bytes. What was taken is not taken again before
+    /// [`Self::sent`]. Returns how many rumours of each topic went in.
     pub fn fill(
         &mut self,
         out: &mut Vec<u8>,
@@ -254,8 +261,11 @@ impl RumourQueue {
         self.turn = (self.turn + 1) % 3;
         for place in 0..4 {
             let index = if place == 0 { 0 } else { 1 + (self.turn + place - 1) % 3 };
+            if index > telling.last as usize {
+                continue;
+            }
             // While others wait, the class whose turn it is not leaves them a third of what is left.
-            let others = (1..4).any(|i| i != index && self.classes[i].len > 0);
+            let others = (1..=telling.last as usize).any(|i| i != index && self.classes[i].len > 0);
             let room = end.saturating_sub(out.len());
             let until = if others && place == 1 { out.len() + room * 2 / 3 } else { end };
             // The first rumour of the class whose turn it is may have it all: a large one goes too.
@@ -514,7 +524,7 @@ impl Class {
 mod tests {
     use super::*;
 
-    const TELLING: Telling = Telling { now: Time::ZERO, life: Duration::MAX };
+    const TELLING: Telling = Telling { now: Time::ZERO, life: Duration::MAX, last: Topic::Event };
 
     fn encode(topic: Topic, key: u64, _: Trail, out: &mut Vec<u8>) -> Encoded {
         out.extend_from_slice(&[topic as u8; 9]);

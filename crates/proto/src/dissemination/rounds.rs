@@ -56,6 +56,18 @@ impl Rounds {
         self.next = self.next.min(now + self.interval(now, tick));
     }
 
+    /// What is to be told has to wait.
+    pub fn wait_until(&mut self, at: Time) {
+        self.next = at;
+    }
+
+    /// A round that was planned by a longer tick comes within the newer one.
+    pub fn settings_changed(&mut self, now: Time, tick: Duration) {
+        if self.next != Time::NEVER {
+            self.next = self.next.min(now + tick);
+        }
+    }
+
     /// Between rounds for what was told before.
     pub fn interval(&mut self, now: Time, tick: Duration) -> Duration {
         if self.is_prompt(now) { tick } else { tick * LEISURE_TICKS }

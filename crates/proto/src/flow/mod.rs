@@ -3,8 +3,10 @@
 
 pub mod aimd;
 pub mod buckets;
+pub mod budget;
 pub mod forecast;
 mod healing;
+pub mod pace;
 
 use std::time::Duration;
 

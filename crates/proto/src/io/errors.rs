@@ -10,6 +10,7 @@ use crate::base::clocks::Dot;
 use crate::base::flag::FlagRefused;
 use crate::base::operation::Refused;
 use crate::base::token::Token;
+use crate::config::ConfigError;
 use crate::limits::*;
 
 /// Why a command was refused. Each says what was wrong and what was expected.
@@ -117,6 +118,8 @@ pub enum CommandError {
     UnknownKey {
         keyspace: String,
     },
+    /// A setting that does not fit, or that cannot change while the node runs.
+    Setting(ConfigError),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,6 +218,7 @@ impl fmt::Display for CommandError {
             CommandError::Left => f.write_str("this node has left the cluster"),
             CommandError::NotEnough(receipt) => receipt.fmt_short(f),
             CommandError::NoReceipt { value } => put_receipts(f, value),
+            CommandError::Setting(error) => error.fmt(f),
             CommandError::UnknownKey { keyspace } => write!(f, "no such key in {keyspace:?}"),
         }
     }

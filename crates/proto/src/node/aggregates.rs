@@ -12,6 +12,7 @@ use crate::aggregation::tally::{Outcome, Tally, rounds_of_epoch};
 use crate::base::id::NodeId;
 use crate::base::rng::Rng;
 use crate::base::time::{Now, Time};
+use crate::flow::budget::Class;
 use crate::io::{CommandError, CommandId, Contribution, Outbox, Reply};
 use crate::limits::{AGGREGATE_NAME_BYTES_MAX, AGGREGATES_MAX};
 use crate::membership::table::{ME, Slot};
@@ -27,7 +28,7 @@ const EPOCHS_KEPT: u32 = 10;
 pub(super) struct Aggregates {
     tallies: BTreeMap<Box<str>, Tally>,
     rng: Rng,
-    next: Time,
+    pub(super) next: Time,
 }
 
 impl Aggregates {
@@ -109,7 +110,7 @@ impl Node {
         let mut tallies = std::mem::take(&mut self.aggregates.tallies);
         let population = self.table.live().len() + 1;
         tallies.retain(|_, tally| self.keep(tally, population, now.mono));
-        if !tallies.is_empty() {
+        if !tallies.is_empty() && self.budget_allows(Class::State) {
             self.exchange_round(&mut tallies, now.mono, out);
         }
         let interval = self.config.aggregate_interval;

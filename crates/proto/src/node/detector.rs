@@ -48,14 +48,19 @@ impl Pulse {
     ) -> Pulse {
         let mut rng = Rng::fork(seed, "heartbeats");
         let mut beats = Heartbeats::new(config);
-        let next = match config.detector {
-            Detector::Swim => Time::NEVER,
-            _ => {
-                beats.begin(me.short(), generation);
-                now + interval(config).mul_f64(rng.unit())
-            }
-        };
+        if config.detector != Detector::Swim {
+            beats.begin(me.short(), generation);
+        }
+        let next = Pulse::first(config, now, &mut rng);
         Pulse { beats, next, countdown: 0, now, sender: ME, rng, silent: Vec::new() }
+    }
+
+    /// The first beat after a start or a change of settings.
+    pub(super) fn first(config: &Config, now: Time, rng: &mut Rng) -> Time {
+        match config.detector {
+            Detector::Swim => Time::NEVER,
+            _ => now + interval(config).mul_f64(rng.unit()),
+        }
     }
 }
 

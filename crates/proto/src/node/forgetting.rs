@@ -115,6 +115,11 @@ impl Forgetting {
         self.ask_at.min(self.pass.as_ref().map_or(Time::NEVER, |pass| pass.next))
     }
 
+    /// The next pass is planned anew.
+    pub(super) fn settings_changed(&mut self) {
+        self.ask_at = Time::NEVER;
+    }
+
     pub(super) fn noted(&self) -> usize {
         self.noted.len()
     }

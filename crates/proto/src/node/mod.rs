@@ -8,6 +8,7 @@
 //! | `packets` | datagrams in and out, piggybacked news |
 //! | `pulling` | how entries are told by the mode of their keyspace; asking, answering |
 //! | `probing` | probes, helpers, witnesses, recontact |
+//! | `adapting` | settings taken over live, the pace of gossip, the budget |
 //! | `aggregates` | numbers over all members, exchanged in epochs |
 //! | `asking` | what a request of ours asks for |
 //! | `branching` | events handed down a tree, and again where nobody answers |
@@ -30,6 +31,7 @@
 //! | `receipts` | who has applied what: asked, answered, waited for |
 //! | `view` | what readers may see |
 
+mod adapting;
 mod admission;
 mod aggregates;
 mod answering;
@@ -93,8 +95,10 @@ use crate::state::disk::{self, Reserved};
 use crate::state::flag;
 use crate::state::store::Store;
 
+pub use adapting::Paced;
 pub use view::{Contact, EntryView, Evidence, FlagView, Holding, Level, View};
 
+use adapting::Adapting;
 use admission::Admission;
 use aggregates::Aggregates;
 use asking::Asked;
@@ -168,6 +172,7 @@ pub struct Node {
     pulling: Pulling,
     branches: Branches,
     choice: Choice,
+    adapting: Adapting,
 
     /// Identities that are over and forgotten, with their last incarnation; bounded.
     forgotten: Forgotten,
@@ -247,8 +252,7 @@ impl Node {
         let key = HashKey::for_cluster(&config.cluster);
         let mut store = Store::new(key, config.durable);
         let disk = disk::recover(&recovered.pairs, &mut store, &key, now);
-        let reserved = disk.reserved.unwrap_or_default();
-        let incarnation = reserved.incarnation + 1;
+        let incarnation = disk.reserved.unwrap_or_default().incarnation + 1;
         let (own, precedence) = own_record(&key, &config.zones, &identity, incarnation, now)?;
         let (rng_probe, first) = first_probe(&config, &seed, now.mono);
         let mut node = Node {
@@ -274,6 +278,7 @@ impl Node {
             pulling: Pulling::new(&seed),
             branches: Branches::new(&seed),
             choice: Choice::new(&seed),
+            adapting: Adapting::new(&config, &seed, now.mono),
             forgotten: Forgotten::default(),
             seeds: Vec::new(),
             seed_turn: SeedTurn { next: 0, countdown: config.seed_every },
@@ -284,7 +289,7 @@ impl Node {
             events: EventLog::new(key, config.event_window, config.events_per_origin),
             flags: Flags::new(),
             aggregates: Aggregates::new(&seed),
-            writes: Writes::new(reserved, &store, identity.id),
+            writes: Writes::new(disk.reserved.unwrap_or_default(), &store, identity.id),
             forgetting: Forgetting::new(disk.epochs, &seed),
             conflicts: VecDeque::new(),
             readers: Readers::default(),
@@ -328,6 +333,7 @@ impl Node {
     pub fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
         self.notice_pause(now.mono, out);
         self.pulse.now = now.mono;
+        self.adapting.budget.refill(now.mono);
         self.receipts.trail = Trail::NONE;
         if matches!(input, Input::Command { .. } | Input::Persisted { .. }) {
             self.receipts.trail = Trail::here(now.mono);
@@ -421,6 +427,7 @@ impl Node {
             Command::SetTags { set, unset } => self.set_tags(set, unset, now, out),
             Command::Emit { name, payload } => self.emit(name, payload, now, out),
             Command::SetSeeds { addrs } => self.set_seeds(addrs),
+            Command::Configure { config } => self.configure(*config, now.mono),
         };
         reply(out, id, result);
     }
@@ -495,6 +502,7 @@ impl Node {
         self.run_aggregates(now, out);
         self.run_scrub(now, out);
         self.run_forgetting(now, out);
+        self.run_pace(now);
         self.retry_disk(now, out);
         if self.housekeeping <= now.mono {
             self.housekeeping = now.mono + housekeeping_interval(&self.config);
@@ -535,6 +543,7 @@ impl Node {
                     .min(self.writes.retry_at)
                     .min(self.store.next_ending())
                     .min(self.forgetting.next_deadline())
+                    .min(self.adapting.next_deadline())
                     .min(self.housekeeping)
             }
         }

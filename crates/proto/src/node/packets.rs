@@ -25,6 +25,7 @@ use crate::dissemination::queue::{Encoded, Telling, Topic};
 use crate::dissemination::trail::Trail;
 use crate::dissemination::tree::{Span, Taken};
 use crate::flow;
+use crate::flow::budget::Class;
 use crate::io::{Alarm, CommandError, Event, Outbox, Output};
 use crate::limits::{HANDOVERS_MAX, RUMOUR_BYTES_MAX};
 use crate::membership::record::{
@@ -369,12 +370,13 @@ impl Node {
 
     pub(super) fn count_bytes(&mut self, spent: Spent, bytes: usize) {
         *self.bytes_counter(spent) += bytes as u64;
+        self.spend(bytes);
     }
 
     /// Some bytes of a packet are for something else than the rest.
     pub(super) fn count_as(&mut self, packet: Spent, part: Spent, bytes: usize) {
         *self.bytes_counter(packet) -= bytes as u64;
-        self.count_bytes(part, bytes);
+        *self.bytes_counter(part) += bytes as u64;
     }
 
     fn bytes_counter(&mut self, spent: Spent) -> &mut u64 {
@@ -427,7 +429,8 @@ impl Node {
             _ => Duration::MAX,
         };
         let (store, pulling, mut by_mode) = (&self.store, &self.pulling, [0; 3]);
-        let telling = Telling { now, life };
+        let before = out.bytes.len();
+        let telling = Telling { now, life, last: self.last_topic() };
         let counts = self.queue.fill(&mut out.bytes, end, telling, |topic, key, trail, out| {
             let kept = if topic == Topic::State { store.get(key as u32) } else { None };
             let mode = kept.map(|kept| pulling.mode(&kept.entry.keyspace));
@@ -446,6 +449,7 @@ impl Node {
         for (mode, bytes) in Mode::ALL.into_iter().zip(by_mode) {
             self.count_mode(mode, bytes, peers as u64);
         }
+        self.adapting.note_copies(counts.iter().sum(), peers, out.bytes.len() - before);
         let [accusations, members, state, events] = counts.map(|c| (c * peers) as u64);
         self.stats.accusations_sent += accusations;
         self.stats.rumours_member_sent += members;
@@ -456,9 +460,14 @@ impl Node {
 
     /// One round of gossip.
     pub(super) fn spread(&mut self, now: Now, out: &mut Outbox) {
+        if let Some(until) = self.must_wait() {
+            return self.rounds.wait_until(until);
+        }
         let prompt = self.queue.has_fresh() && self.rounds.take_prompt(now.mono);
         let k = if prompt { self.config.eager_fanout } else { self.config.fanout };
-        self.tell_readers(now, out);
+        if self.budget_allows(Class::State) {
+            self.tell_readers(now, out);
+        }
         let told = self.tell_peers(k, prompt, now, out);
         let fresh_left = self.queue.has_fresh();
         let left = if self.queue.is_empty() || told == 0 {
@@ -584,6 +593,7 @@ impl Node {
 
     /// Every queue is bounded at its entrance; what is shed is counted, and repair brings it.
     fn enqueue(&mut self, topic: Topic, key: u64, trail: Trail, frame: &[u8]) {
+        self.adapting.note_change();
         if self.queue.push_ready(topic, key, trail, self.config.rumours_max, frame) {
             let shed = match topic {
                 Topic::Accusation => &mut self.stats.shed_accusations,

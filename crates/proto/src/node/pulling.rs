@@ -16,6 +16,7 @@ use crate::config::PeerChoice;
 use crate::dissemination::pull::{Pull, Shelf, Shelved};
 use crate::dissemination::queue::Topic;
 use crate::flow;
+use crate::flow::budget::Class;
 use crate::io::Outbox;
 use crate::membership::table::ME;
 use crate::peers::{self, Round};
@@ -26,7 +27,7 @@ pub(super) struct Pulling {
     /// Of the keyspaces that are not merely pushed, or whose readers are told first.
     modes: BTreeMap<Arc<str>, (Mode, bool)>,
     pub(super) shelf: Shelf,
-    next: Time,
+    pub(super) next: Time,
     /// Whom to ask, and whether a coin cools a rumour.
     pub(super) rng: Rng,
 }
@@ -120,7 +121,7 @@ impl Node {
         let jitter = 0.9 + 0.2 * self.pulling.rng.unit();
         self.pulling.next = now.mono + self.config.pull_interval.mul_f64(jitter);
         self.pulling.shelf.expire(now.mono);
-        if !self.config.rumours {
+        if !self.config.rumours || !self.budget_allows(Class::State) {
             return;
         }
         let mut peer = std::mem::take(&mut self.choice.picked);

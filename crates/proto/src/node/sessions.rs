@@ -22,6 +22,7 @@ use crate::detection::probe::Purpose;
 use crate::dissemination::events::StoredEvent;
 use crate::flow::SESSION_TIMEOUT;
 use crate::flow::aimd::Pace;
+use crate::flow::budget::Class;
 use crate::io::{Alarm, Event, JoinFailure, Outbox, Output, RequestError, RequestId};
 use crate::limits::{CURSORS_MAX, MEMBERS_MAX, PAGE_BYTES, REQUESTS_MAX, STREAM_BYTES_MAX};
 use crate::membership::record::{Precedence, RecordHead};
@@ -249,7 +250,7 @@ impl Node {
     }
 
     fn open_members(&mut self, peer: NodeId, addr: SocketAddr, now: Time, out: &mut Outbox) {
-        if self.sessions.active >= self.config.sessions_max {
+        if self.sessions.active >= self.config.sessions_max || !self.budget_allows(Class::Members) {
             return;
         }
         let rarer = if now < self.sessions.disputed_until { DISPUTE_WAITS } else { 1 };
@@ -289,7 +290,8 @@ impl Node {
         now: Time,
         out: &mut Outbox,
     ) -> Option<Glance> {
-        if self.sessions.active >= self.config.sessions_max {
+        if self.sessions.active >= self.config.sessions_max || !self.budget_allows(Class::Sessions)
+        {
             return None;
         }
         let spread = self.state_spread();
@@ -407,6 +409,7 @@ impl Node {
         self.stats.stream_bytes_received += bytes.len() as u64;
         if asked.ask.is_session() {
             self.stats.session_bytes += bytes.len() as u64;
+            self.adapting.budget.received(bytes.len() as f64);
         }
         let foreign = self.stats.drop_foreign_cluster;
         let Some((sender, body)) = self.open(bytes, None, asked.addr, now.mono, out) else {

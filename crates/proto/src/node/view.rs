@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::adapting::Paced;
 use super::writes::user_event;
 use super::{Node, Phase, forgetting, joining, sessions};
 use crate::aggregation::tally::Outcome;
@@ -371,6 +372,16 @@ impl<'a> View<'a> {
     /// Whether this side of a split, if there is one, may own what must have one owner.
     pub fn owning(&self) -> Owning {
         self.node.cuts.owning()
+    }
+
+    /// The settings as they were given: what runs may follow an aim.
+    pub fn settings(&self) -> &'a Config {
+        &self.node.adapting.asked
+    }
+
+    /// How gossip is paced, where it follows an aim.
+    pub fn paced(&self) -> Option<Paced> {
+        self.node.adapting.paced()
     }
 
     pub fn local_health(&self) -> u32 {

@@ -45,6 +45,8 @@ const LATER: &[&str] = &[
     "peer_writes",
     "zone_crossing",
     "zones",
+    "spread_target",
+    "bytes_per_second",
 ];
 
 pub(super) fn is_later(name: &str) -> bool {
@@ -99,6 +101,8 @@ pub(super) fn draw(name: &str, rng: &mut Rng, so_far: &Config) -> String {
         "rumours_max" => scaled(rng, 64, 100_000).to_string(),
         "peer_allowance" => scaled(rng, 1024, 1 << 20).to_string(),
         "peer_writes" => scaled(rng, 1, 10_000).to_string(),
+        "spread_target" => ms(scaled(rng, 50, 10_000)),
+        "bytes_per_second" => budget(rng, so_far).to_string(),
         "aggregate_interval" => ms(scaled(rng, 20, 5000)),
         "seed_every" => whole(rng, 1, 20).to_string(),
         "cut_quiet" => ms(whole(rng, 0, period * 5)),
@@ -119,6 +123,11 @@ pub(super) fn draw(name: &str, rng: &mut Rng, so_far: &Config) -> String {
         "forget_every" => ms(if rng.chance(0.3) { 0 } else { scaled(rng, period, 100 * period) }),
         other => panic!("{other} is a setting that nobody draws"),
     }
+}
+
+/// Never below what probes need.
+fn budget(rng: &mut Rng, so_far: &Config) -> u64 {
+    scaled(rng, so_far.least_bytes_per_second().max(4_000) as u64, 1_000_000)
 }
 
 fn whole(rng: &mut Rng, min: u64, max: u64) -> u64 {

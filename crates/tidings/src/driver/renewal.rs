@@ -70,7 +70,7 @@ impl Driver {
         contacts.extend(&self.seeds);
         contacts.retain(|&addr| addr != self.identity.addr);
         let core = tidings_proto::Node::new(
-            self.config.clone(),
+            view.settings().clone(),
             self.identity.clone(),
             seed,
             Snapshot { pairs: recovered.pairs, members: None },
