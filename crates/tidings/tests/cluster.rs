@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scene::{LIMIT, meet, next, node, pair, started, until};
-use tidings::{CommandError, Error, Event, Hlc, Lack, MemberChange, Path, Receipt, Status, What};
+use tidings::{
+    CommandError, Error, Event, Hlc, Lack, MemberChange, NodeId, Path, Receipt, Status, What,
+};
 use tokio::time::timeout;
 
 #[tokio::test]
@@ -34,6 +36,20 @@ async fn two_nodes_meet_and_one_leaves() {
     })
     .await;
     a.stop().await;
+}
+
+#[tokio::test]
+async fn round_trips_are_estimated_with_an_error_or_unknown() {
+    let (a, b) = pair().await;
+    until("both places are known", || async { a.rtt(a.id(), b.id()).await.unwrap().is_some() })
+        .await;
+    let way = a.rtt(b.id(), a.id()).await.unwrap().expect("known either way");
+    assert!(way.estimate < Duration::from_secs(1), "{way:?}");
+    assert!((0.01..=1.5).contains(&way.error), "{way:?}");
+    let nobody = NodeId::from_u128(7);
+    assert_eq!(a.rtt(a.id(), nobody).await.unwrap(), None);
+    a.stop().await;
+    b.stop().await;
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tidings_proto::io::Command;
 use tidings_proto::wire::packet::{HEADER_BYTES, seal};
 
 use super::action::Action;
-use super::run::Run;
+use super::run::{Run, tags_of};
 use crate::check::changes_nothing;
 use crate::network::{Conditions, Latency, Shape};
 use crate::tap::Packet;
@@ -204,7 +204,8 @@ impl Run<'_> {
         let mut join: Vec<usize> =
             (0..self.world.len()).filter(|&h| self.world.cluster(h) == cluster).take(3).collect();
         join.insert(0, other);
-        let host = self.world.add_node_with(name, config, &[], &join);
+        let tags = tags_of(&config, self.world.len());
+        let host = self.world.add_node_with(name, config, tags, &join);
         self.settle_in(node, host);
         host
     }

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use tidings_proto::base::rng::Rng;
+use tidings_proto::config::PeerChoice;
 use tidings_proto::flow;
 use tidings_proto::io::{Command, CommandError};
 use tidings_proto::{Config, Time};
@@ -126,7 +127,9 @@ impl<'a> Run<'a> {
         let nodes = self.options.nodes;
         self.name_versions_and_places();
         for i in 0..nodes {
-            let host = self.world.add_node(&format!("n{i}"), self.config(i));
+            let config = self.config(i);
+            let tags = tags_of(&config, i);
+            let host = self.world.add_node_with(&format!("n{i}"), config, tags, &[]);
             self.settle_in(i, host);
             if host > 0 {
                 self.world.join(host, &[0]);
@@ -136,7 +139,9 @@ impl<'a> Run<'a> {
             self.world.set_join(host, &seeds);
         }
         for i in 0..self.options.strangers {
-            let host = self.world.add_node(&format!("s{i}"), self.config(STRANGERS + i));
+            let config = self.config(STRANGERS + i);
+            let tags = tags_of(&config, i);
+            let host = self.world.add_node_with(&format!("s{i}"), config, tags, &[]);
             self.settle_in(STRANGERS + i, host);
             if i > 0 {
                 self.world.join(host, &[nodes]);
@@ -448,6 +453,15 @@ impl<'a> Run<'a> {
 
     pub(super) fn has_left(&self, node: usize) -> bool {
         self.left[self.hosts[&node]]
+    }
+}
+
+/// Where zones matter there are two, and members without one.
+pub(super) fn tags_of(config: &Config, node: usize) -> &'static [(&'static str, &'static str)] {
+    match (config.peer_choice, node % 3) {
+        (PeerChoice::Zoned, 0) => &[("zone", "a")],
+        (PeerChoice::Zoned, 1) => &[("zone", "b")],
+        _ => &[],
     }
 }
 
