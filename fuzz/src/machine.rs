@@ -716,7 +716,7 @@ fn fields(choices: &mut Choices<'_>) -> Fields {
 
 /// Whole, or, where it merges, as one more write to what may be there.
 fn put_entry(entry: &Entry, choices: &mut Choices<'_>, out: &mut Vec<u8>) {
-    let value = entry.merged.as_ref().filter(|_| choices.byte() % 4 > 0);
+    let value = entry.merged.as_ref().filter(|_| !choices.byte().is_multiple_of(4));
     let delta = value.and_then(|value| {
         let writer = entry.dot.origin.short();
         let before = entry.dot.seq.max(value.context().upto(writer));

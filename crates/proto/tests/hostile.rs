@@ -896,7 +896,7 @@ fn a_peer_that_names_entries_it_does_not_have_loses_its_session() {
     let mut rig = with_keys(20);
     // The node's own symbols, and one element more.
     rig.request(&from_peer(|out| {
-        Compare { sums: Sums::default(), hint: Hint::Symbols(9) }.put(out)
+        Compare { sums: Sums::default(), hint: Hint::Symbols(9) }.put(out);
     }));
     let response = rig.response.clone().expect("an answer");
     let (_, body) = packet::open(&response, &key()).unwrap();

@@ -48,7 +48,7 @@ struct Run {
 
 impl Run {
     fn new(seed: u64) -> Run {
-        let config = Config { durable: seed % 2 == 0, ..Config::local() };
+        let config = Config { durable: seed.is_multiple_of(2), ..Config::local() };
         let mut world = joined(seed, WorldConfig::default(), HOSTS, &config);
         let policy = Policy { consistency: Consistency::Causal, ..Policy::default() };
         world.command(0, Command::Declare { keyspace: FEED.to_owned(), policy });

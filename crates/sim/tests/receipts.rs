@@ -354,8 +354,8 @@ fn the_live_infection_curve_is_that_of_the_model() {
         (0..400).flat_map(|run| cluster.infection(1, &mut stream(2, run)).split_off(1)).collect();
     curve.sort_by(f64::total_cmp);
     let (mut below, mut worst) = (0, 0.0f64);
-    for bucket in 0..BOUNDS {
-        below += live[bucket];
+    for (bucket, told_in) in live.iter().enumerate().take(BOUNDS) {
+        below += told_in;
         let model = curve.partition_point(|&t| t <= bound(bucket).as_secs_f64());
         let off = below as f64 / told as f64 - model as f64 / curve.len() as f64;
         worst = worst.max(off.abs());

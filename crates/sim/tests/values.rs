@@ -324,7 +324,11 @@ fn a_programs_own_merge_gives_all_nodes_one_value_whoever_reads() {
         settle(&mut world, SETTLED);
         let all = words.iter().cloned().collect::<Vec<_>>().join(&b' ');
         for host in 0..6 {
-            assert_eq!(siblings(&world, host), [all.clone()], "seed {seed}: one, with every word");
+            assert_eq!(
+                siblings(&world, host),
+                std::slice::from_ref(&all),
+                "seed {seed}: one, with every word"
+            );
         }
     }
     println!("at most {most} siblings");

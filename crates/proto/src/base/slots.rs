@@ -100,7 +100,7 @@ impl SlotIndex {
     /// Where a hash is looked for first, and its tag.
     fn home(&self, hash: u64) -> (usize, u32) {
         let spread = (hash ^ (hash >> 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let at = (spread >> 32) * self.places.len() as u64 >> 32;
+        let at = ((spread >> 32) * self.places.len() as u64) >> 32;
         (at as usize, (spread >> SLOT_BITS) as u32 & 0xff)
     }
 

@@ -4,12 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use super::Node;
 use super::forgetting::Learnt;
 use super::packets::Spent;
 use super::reconciling::Comparison;
 use crate::base::clocks::Dot;
 use crate::base::id::NodeId;
+use crate::base::time::Now;
 use crate::dissemination::trail::Trail;
+use crate::io::{Outbox, RequestError, RequestId};
 use crate::membership::record::Precedence;
 use crate::state::store::EntrySlot;
 
@@ -111,5 +114,31 @@ impl Ask {
     /// is free of that.
     pub(super) fn is_about_state(&self) -> bool {
         matches!(self, Ask::Vectors | Ask::Delta(_) | Ask::Compare { .. } | Ask::Exchange(_))
+    }
+}
+
+impl Node {
+    /// A request ended without an answer: what waited for it goes on.
+    pub(super) fn unanswered(
+        &mut self,
+        id: RequestId,
+        asked: Asked,
+        error: RequestError,
+        now: Now,
+        out: &mut Outbox,
+    ) {
+        self.stats.requests_failed += 1;
+        match asked.ask {
+            Ask::StreamProbe => self.stream_probe_answered(id, Err(error), now, out),
+            Ask::Join { attempt, .. } => {
+                self.join_failed(attempt, asked.addr, Node::join_error(error), now.mono, out);
+            }
+            Ask::Fetch { dot, .. } => {
+                self.sessions.fetching.remove(&dot);
+            }
+            Ask::Compare { .. } | Ask::Exchange(_) => self.sessions.comparing = None,
+            Ask::Learn(_) => self.forgetting.learning_ended(),
+            Ask::Members { .. } | Ask::Push | Ask::Vectors | Ask::Delta(_) | Ask::Mend { .. } => {}
+        }
     }
 }

@@ -238,11 +238,8 @@ fn is_question(frame: u8) -> bool {
         COMPARE, DELTA_REQUEST, EXCHANGE, FETCH, FILTER, JOIN, MEMBER_DIGEST, PING, TREE,
         VECTOR_REQUEST,
     };
-    match frame {
-        PING | JOIN | MEMBER_DIGEST | VECTOR_REQUEST | DELTA_REQUEST | FETCH => true,
-        COMPARE | EXCHANGE | TREE | FILTER => true,
-        _ => false,
-    }
+    let asks = [PING, JOIN, MEMBER_DIGEST, VECTOR_REQUEST, DELTA_REQUEST, FETCH];
+    asks.contains(&frame) || [COMPARE, EXCHANGE, TREE, FILTER].contains(&frame)
 }
 
 /// Whether who has applied `have` lacks this entry, or a part of a value that merges.

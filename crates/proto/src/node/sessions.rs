@@ -56,7 +56,7 @@ pub(super) struct Sessions {
     gap: Option<Gap>,
     /// Where in each peer's apply order we have been: (its life, position).
     pub cursors: BTreeMap<NodeId, (u64, u64)>,
-    fetching: BTreeSet<Dot>,
+    pub(super) fetching: BTreeSet<Dot>,
     /// The peer that this node compares its live entries with.
     pub comparing: Option<NodeId>,
     /// A walk of trees waits until they are hashed.
@@ -427,35 +427,12 @@ impl Node {
         }
         self.heard_from(sender, now, out);
         let mut asked = asked;
-        let body = match self.may_take_state(&mut asked.ask, sender, asked.addr, body, out) {
-            Ok(Some(body)) => body,
-            _ => return self.unanswered(id, asked, RequestError::Broken, now, out),
+        let taken = self.may_take_state(&mut asked.ask, sender, asked.addr, body, out);
+        let Ok(Some(body)) = taken else {
+            return self.unanswered(id, asked, RequestError::Broken, now, out);
         };
         if self.answered(id, asked, sender, body, now, out).is_err() {
             self.stats.drop_malformed += 1;
-        }
-    }
-
-    fn unanswered(
-        &mut self,
-        id: RequestId,
-        asked: Asked,
-        error: RequestError,
-        now: Now,
-        out: &mut Outbox,
-    ) {
-        self.stats.requests_failed += 1;
-        match asked.ask {
-            Ask::StreamProbe => self.stream_probe_answered(id, Err(error), now, out),
-            Ask::Join { attempt, .. } => {
-                self.join_failed(attempt, asked.addr, Node::join_error(error), now.mono, out);
-            }
-            Ask::Fetch { dot, .. } => {
-                self.sessions.fetching.remove(&dot);
-            }
-            Ask::Compare { .. } | Ask::Exchange(_) => self.sessions.comparing = None,
-            Ask::Learn(_) => self.forgetting.learning_ended(),
-            Ask::Members { .. } | Ask::Push | Ask::Vectors | Ask::Delta(_) | Ask::Mend { .. } => {}
         }
     }
 
