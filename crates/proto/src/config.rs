@@ -395,6 +395,9 @@ pub struct Config {
     /// [`SplitPolicy::StaticQuorum`]: members of a side that goes on. More than half of all that there
     /// will ever be: with twice as many members nobody goes on.
     pub split_quorum: usize,
+    /// What a member's coming and going counts for halves in so long; one that comes back three times
+    /// in it is told of calmly, for one to two more of it after the last; 0: never.
+    pub flap_half_life: Duration,
     /// Forget failed and left members after this long; failed ones only where most members are.
     pub forget_after: Duration,
 
@@ -494,6 +497,7 @@ impl Config {
             aggregate_interval: Duration::from_millis(200),
             seed_every: 10,
             recontacts: 3,
+            flap_half_life: Duration::from_secs(1800),
             cut_quiet: Duration::from_secs(3),
             split_policy: SplitPolicy::None,
             split_quorum: 3,
@@ -589,6 +593,7 @@ impl Config {
         count("recontacts", self.recontacts, 0, 64)?;
         within("cut_quiet", self.cut_quiet, ms(0), secs(600))?;
         count("split_quorum", self.split_quorum, 1, 100_000)?;
+        within("flap_half_life", self.flap_half_life, ms(0), secs(86_400))?;
         within("forget_after", self.forget_after, ms(100), secs(10 * 365 * 86_400))?;
         within("forget_every", self.forget_every, ms(0), secs(86_400))?;
         count("sessions_max", self.sessions_max, 1, 64)?;

@@ -490,6 +490,8 @@ pub struct Member {
     pub incarnation: u64,
     /// False: `Failed` is what this node alone believes.
     pub confirmed: bool,
+    /// It came and went so often that its changes are told calmly.
+    pub suppressed: bool,
 }
 
 /// A user event, delivered exactly once per node and in order per sender.
@@ -533,6 +535,10 @@ pub enum Alarm {
     DatagramsBlocked {
         name: String,
     },
+    /// A member comes and goes so often that its changes are told calmly from now on.
+    Flapping {
+        name: String,
+    },
     /// This process itself stood still.
     Paused {
         lasted: Duration,
@@ -572,7 +578,7 @@ pub enum Alarm {
 }
 
 impl Alarm {
-    pub const KINDS: usize = 14;
+    pub const KINDS: usize = 15;
 
     /// A small number per kind, to limit each kind's rate apart.
     pub fn kind(&self) -> usize {
@@ -591,6 +597,7 @@ impl Alarm {
             Alarm::BitRot { .. } => 11,
             Alarm::BitRotMended { .. } => 12,
             Alarm::MergeHook { .. } => 13,
+            Alarm::Flapping { .. } => 14,
         }
     }
 }
@@ -648,11 +655,15 @@ counters! {
     nacks_sent, nacks_received, stream_probes_sent, stream_probes_acked, not_me_sent,
     not_me_received, witness_probes, datagrams_blocked,
     /// Heartbeat counters: datagrams of them, rises that were too fast to be believed at once; and
-    /// how often this node itself began to doubt a member, whatever the detector.
-    heartbeats_sent, heartbeat_jumps, doubts,
+    /// how often this node itself began to doubt a member, whatever the detector, and how often it told
+    /// nobody, being sick and wrong the last time.
+    heartbeats_sent, heartbeat_jumps, doubts, doubts_kept,
     /// Suspicion and verdicts.
     accusations_sent, suspicions, refutations_own, refutations_seen, rebuttals_unproven, verdicts, verdicts_unconfirmed,
     verdicts_reopened, pauses, cuts,
+    /// Members that came back or refuted, those that became suppressed by it, and changes and doubts that
+    /// were not told on for that reason.
+    flaps, flaps_suppressed, flaps_untold,
     /// Membership.
     joins, leaves, members_reaped, name_conflicts, recontacts, seed_contacts,
     /// Dissemination: rumour frames sent by class, and received ones that were already known.

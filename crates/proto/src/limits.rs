@@ -107,6 +107,8 @@ pub const BUCKETS_MAX: usize = 4096;
 /// Allowances for senders that no member's address tells apart, by a hash of their address. More share
 /// them.
 pub const STRANGERS_MAX: u32 = 64;
+/// Names that flapped of late, 40 bytes each. More: the changes of further ones are told like anybody's.
+pub const FLAPPERS_MAX: usize = 1024;
 /// Members under one name, lives that are over included. More: refused and counted.
 pub const NAMESAKES_MAX: usize = 64;
 /// Elements told of one range that is divided no further. More (a flood of colliding hashes): the

@@ -51,7 +51,7 @@ pub const SETTINGS: &[Setting] = settings! {
     damping: Damping, damping_threshold: u32, pull_interval: Duration,
     datagram_bytes: usize, changes_bytes: usize, burst_packets: usize, rumours_max: usize, spread_target: Duration, bytes_per_second: usize, aggregate_interval: Duration, seed_every: u32,
     recontacts: usize, cut_quiet: Duration, split_policy: SplitPolicy, split_quorum: usize, forget_after: Duration, anti_entropy: bool, rumours: bool,
-    peer_allowance: u32, peer_writes: u32,
+    flap_half_life: Duration, peer_allowance: u32, peer_writes: u32,
     sessions_max: usize, reconciliation: Reconciliation, scrub_cycle: Duration, event_window: Duration, events_per_origin: usize,
     clock_bound: Duration, forget_every: Duration, peer_choice: PeerChoice, broadcast: Broadcast,
     hot_threshold: u32, hot_window: Duration, hot_bias: f64, hot_shed: usize,

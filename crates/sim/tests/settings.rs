@@ -351,6 +351,12 @@ const ROWS: &[Row] = &[
         measure: owners_of_a_split,
     },
     Row {
+        setting: "flap_half_life",
+        low: |_| {},
+        high: |c| c.flap_half_life = Duration::ZERO,
+        measure: joins_told_of_one_that_returns,
+    },
+    Row {
         setting: "forget_after",
         low: |_| {},
         high: |c| c.forget_after = secs(10),
@@ -692,6 +698,19 @@ fn writes_refused_of_a_hundred(config: &Config) -> f64 {
         world.set(1, format!("k{i}"), "v");
     }
     world.node(1).stats().overloaded as f64
+}
+
+/// Rumours about members, told by the others of one that is stopped and started six times.
+fn joins_told_of_one_that_returns(config: &Config) -> f64 {
+    let mut world = converged(6, config);
+    for _ in 0..6 {
+        world.crash(5);
+        world.run_for(secs(15));
+        world.restart(5);
+        world.join(5, &[0]);
+        world.run_for(secs(5));
+    }
+    (0..5).map(|h| world.node(h).stats().rumours_member_sent as f64).sum()
 }
 
 /// Of ten thousand packets that say nothing, from a member.

@@ -15,6 +15,8 @@ struct Member {
     addr: String,
     status: String,
     confirmed: bool,
+    #[serde(default)]
+    suppressed: bool,
     id: String,
     tags: BTreeMap<String, String>,
 }
@@ -36,6 +38,7 @@ fn row(member: Member) -> Vec<String> {
         true => member.status,
         false => format!("{} (unconfirmed)", member.status),
     };
+    let status = if member.suppressed { format!("{status} (flaps)") } else { status };
     let id: String = member.id.chars().take(8).collect();
     vec![plain(&member.name), member.addr, status, id, tags.join(" ")]
 }

@@ -36,6 +36,7 @@ pub(super) struct MemberRecord<'a> {
     pub(super) addr: String,
     pub(super) incarnation: u64,
     pub(super) confirmed: bool,
+    pub(super) suppressed: bool,
     pub(super) tags: &'a BTreeMap<String, String>,
 }
 
@@ -47,6 +48,7 @@ pub(super) fn member_record(member: &Member) -> MemberRecord<'_> {
         addr: member.addr.to_string(),
         incarnation: member.incarnation,
         confirmed: member.confirmed,
+        suppressed: member.suppressed,
         tags: &member.tags,
     }
 }
@@ -171,6 +173,7 @@ pub(super) async fn status(State(app): State<Arc<App>>, query: Query) -> Result<
             let (alive, failed, left) = view.counts();
             let (live, deleted) = view.entry_counts();
             let (members, state) = view.fingerprints();
+            let suppressed = view.members().filter(|member| member.suppressed).count();
             let drops: BTreeMap<&str, u64> =
                 stats.each().filter(|(name, n)| *n > 0 && is_drop(name)).collect();
             let keyspaces: Vec<String> = view.keyspaces().iter().map(|n| n.to_string()).collect();
@@ -182,7 +185,7 @@ pub(super) async fn status(State(app): State<Arc<App>>, query: Query) -> Result<
                 "status": me.status.as_str(),
                 "incarnation": me.incarnation,
                 "tags": me.tags,
-                "members": { "alive": alive, "failed": failed, "left": left },
+                "members": { "alive": alive, "failed": failed, "left": left, "suppressed": suppressed },
                 "entries": { "live": live, "deleted": deleted },
                 // Deletes that are not forgotten yet, and failed members that they wait for.
                 "tombstones": { "count": view.tombstones(), "wait_for": view.waited_for() },

@@ -3,15 +3,25 @@
 
 use std::time::Duration;
 
+use crate::base::id::NodeId;
+
+/// Failed probes whose answers may still come.
+const SILENT_MAX: usize = 8;
+
 #[derive(Clone, Debug)]
 pub struct LocalHealth {
     score: u32,
     max: u32,
+    /// The last doubt of this node that was decided was wrong.
+    was_wrong: bool,
+    /// Did not answer the last probes that failed, in their time.
+    silent: [NodeId; SILENT_MAX],
+    next: usize,
 }
 
 impl LocalHealth {
     pub fn new(max: u32) -> LocalHealth {
-        LocalHealth { score: 0, max }
+        LocalHealth { score: 0, max, was_wrong: false, silent: Default::default(), next: 0 }
     }
 
     pub fn set_max(&mut self, max: u32) {
@@ -38,6 +48,31 @@ impl LocalHealth {
     /// Others doubted us, or the process stood still.
     pub fn doubted(&mut self) {
         self.worsen(1);
+    }
+
+    /// A probe of this member failed.
+    pub fn found_silent(&mut self, target: NodeId) {
+        self.silent[self.next] = target;
+        self.next = (self.next + 1) % SILENT_MAX;
+    }
+
+    /// An answer that nobody waits for: if it is that of a member found silent, it was not.
+    pub fn late_ack(&mut self, sender: NodeId) {
+        if let Some(silent) = self.silent.iter_mut().find(|silent| **silent == sender) {
+            *silent = NodeId::default();
+            self.was_wrong = true;
+        }
+    }
+
+    /// Whether a member that this node doubted lived.
+    pub fn judged(&mut self, wrong: bool) {
+        self.was_wrong = wrong;
+    }
+
+    /// Sick and wrong: such a node keeps its doubts to itself. Those that are alone on their side of a
+    /// split look as sick, but nobody shows that they are wrong.
+    pub fn keeps_doubts(&self) -> bool {
+        self.was_wrong && self.score * 2 > self.max
     }
 
     fn worsen(&mut self, by: u32) {
@@ -67,7 +102,18 @@ mod tests {
             health.doubted();
         }
         assert_eq!(health.score(), 8);
+        assert!(!health.keeps_doubts());
+        health.judged(true);
+        assert!(health.keeps_doubts());
         health.probe_succeeded();
         assert_eq!(health.score(), 7);
+        health.judged(false);
+        assert!(!health.keeps_doubts());
+        let [slow, other] = [1, 2].map(NodeId::from_u128);
+        health.found_silent(slow);
+        health.late_ack(other);
+        assert!(!health.keeps_doubts());
+        health.late_ack(slow);
+        assert!(health.keeps_doubts());
     }
 }

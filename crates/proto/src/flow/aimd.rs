@@ -38,13 +38,18 @@ pub struct Pace {
     rate: f64,
     /// More came since the last one than is told.
     overrun: bool,
+    /// Sessions since nothing differed.
+    in_vain: u32,
 }
+
+/// Sessions that settle nothing before they become rarer: some member is in dispute.
+const IN_VAIN_MAX: u32 = 8;
 
 const PACE: Aimd = Aimd { step: 1.0 / 8.0, floor: 1.0 / 32.0, ceiling: 1.0 };
 
 impl Default for Pace {
     fn default() -> Pace {
-        Pace { rate: PACE.ceiling, overrun: false }
+        Pace { rate: PACE.ceiling, overrun: false, in_vain: 0 }
     }
 }
 
@@ -56,6 +61,17 @@ impl Pace {
 
     pub fn is_slowed(&self) -> bool {
         self.rate < PACE.ceiling
+    }
+
+    /// A session that should settle what differs.
+    pub fn tried(&mut self) {
+        self.in_vain += 1;
+        self.overrun |= self.in_vain > IN_VAIN_MAX;
+    }
+
+    /// Nothing differs from a peer.
+    pub fn settled(&mut self) {
+        self.in_vain = 0;
     }
 
     /// Until the session after the one that opens now.

@@ -362,6 +362,18 @@ impl Table {
         });
     }
 
+    /// Members whose name has this hash, at most [`NAMESAKES_MAX`].
+    pub fn each_of_hash(&self, name: u64, mut visit: impl FnMut(Slot)) {
+        let mut visited = 0;
+        self.by_name.find(name, |slot| {
+            if name_hash(&self.facts(slot).name) == name {
+                visited += 1;
+                visit(slot);
+            }
+            visited >= NAMESAKES_MAX
+        });
+    }
+
     pub fn id(&self, slot: Slot) -> NodeId {
         self.facts(slot).id
     }
@@ -623,7 +635,8 @@ fn in_use(facts: &[Option<Arc<Facts>>], slot: Slot) -> &Arc<Facts> {
     facts[slot as usize].as_ref().expect("a slot in use has facts")
 }
 
-fn name_hash(name: &str) -> u64 {
+/// What members are found by beside their identity.
+pub fn name_hash(name: &str) -> u64 {
     // FNV-1a; the table compares the names themselves.
     name.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))

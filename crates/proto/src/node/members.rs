@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::flapping::is_another_start;
 use super::packets::{REBUTTAL_KEY, Spent, Via};
 use super::verdicts::INCARNATION_JUMP;
 use super::{Node, Phase, Seed, reply};
@@ -23,6 +24,7 @@ use crate::limits::{
     FACTS_BYTES_MAX, FORGOTTEN_MAX, MEMBERS_MAX, NAME_BYTES_MAX, NAMESAKES_MAX, SEEDS_MAX, TAGS_MAX,
 };
 use crate::membership::facts::Facts;
+use crate::membership::flaps::Flap;
 use crate::membership::names::holds_against;
 use crate::membership::record::{
     Accusers, Cause, Precedence, Record, RecordHead, Standing, put_record, record_checksum,
@@ -120,6 +122,7 @@ impl Node {
             self.stats.record_limit += 1;
             return;
         }
+        let replacing = self.table.find_name(&facts.name).is_some() || facts.replaces.is_some();
         if record.standing.is_live() {
             self.retire_replaced(&facts, now, out);
         }
@@ -155,8 +158,11 @@ impl Node {
             self.member_event(MemberChange::Join, slot, out);
             self.remember_on_disk(slot, true);
             self.contest_name(slot, now, out);
+            if replacing && via != Via::Joining {
+                self.flapped(slot, Flap::Return, now.mono, out);
+            }
         }
-        if via != Via::Joining {
+        if via != Via::Joining && self.may_tell_of(slot, Topic::Member, now.mono) {
             self.tell(Topic::Member, u64::from(slot), now.mono);
         }
         self.retire_outlived(slot, now, out);
@@ -190,6 +196,10 @@ impl Node {
         if record.standing == Standing::Failed {
             let fresh = matches!(via, Via::Rumour(_));
             if !self.verdict_stands(slot, &record.accusers, fresh, now.mono) {
+                if via == Via::Session {
+                    // The peer holds it gone. No session settles that, the member does.
+                    self.sessions.members_pace.overrun();
+                }
                 if record.incarnation > self.table.incarnation(slot) {
                     // What its owner said last is news all the same.
                     let said = Precedence::new(record.incarnation, Standing::Alive, record.sum);
@@ -236,6 +246,14 @@ impl Node {
             self.retire_replaced(facts, now, out);
         }
         let doubted = self.suspicions.get(slot).is_some();
+        let another =
+            facts.as_deref().is_some_and(|new| is_another_start(self.table.facts(slot), new));
+        let flap = match precedence.standing {
+            Standing::Alive if !was_live || was_leaving || another => Some(Flap::Return),
+            standing => (standing == Standing::Alive && doubted).then_some(Flap::Refutation),
+        };
+        // What a member that stays says of itself is no flap.
+        let calmly = flap.is_some() || !is_live || was_leaving;
         if precedence.standing == Standing::Alive && doubted {
             self.stats.refutations_seen += 1;
             self.alive(slot, now.mono);
@@ -245,18 +263,8 @@ impl Node {
             self.queue.remove(Topic::Accusation, u64::from(slot));
         }
         self.table.update(slot, facts, precedence, now.mono, &mut self.rng_probe);
-        let change = match precedence.standing {
-            Standing::Alive if !was_live || was_leaving => Some(MemberChange::Join),
-            Standing::Alive if renewed => Some(MemberChange::Update),
-            Standing::Alive => None,
-            Standing::Leaving if was_live && !was_leaving => Some(MemberChange::Leave),
-            Standing::Failed if was_live => Some(MemberChange::Failed),
-            Standing::Left if was_leaving => None,
-            Standing::Left => Some(MemberChange::Leave),
-            Standing::Retired if was_live => Some(MemberChange::Failed),
-            Standing::Retired if was_listed => Some(MemberChange::Reap),
-            _ => None,
-        };
+        let was = Was { live: was_live, leaving: was_leaving, listed: was_listed };
+        let change = change_of(precedence.standing, was, renewed);
         if let Some(change) = change {
             self.member_event(change, slot, out);
         }
@@ -276,12 +284,15 @@ impl Node {
         if is_live && (renewed || !was_live) {
             self.contest_name(slot, now, out);
         }
+        if let Some(flap) = flap {
+            self.flapped(slot, flap, now.mono, out);
+        }
         let rebutted = precedence.standing == Standing::Alive && !renewed;
         if !rebutted {
             self.queue.remove(Topic::Member, u64::from(slot) | REBUTTAL_KEY);
         }
         match precedence.standing {
-            _ if !tell => {}
+            _ if !tell || calmly && !self.may_tell_of(slot, Topic::Member, now.mono) => {}
             Standing::Failed => self.relay_verdict(slot, now.mono),
             _ if rebutted => self.tell_rebuttal(slot, now.mono, out),
             _ => self.tell(Topic::Member, u64::from(slot), now.mono),
@@ -672,6 +683,7 @@ impl Node {
             status: self.status_of(slot),
             incarnation: self.table.incarnation(slot),
             confirmed: !self.table.is_unconfirmed(slot),
+            suppressed: self.is_suppressed(slot),
         }
     }
 
@@ -683,6 +695,27 @@ impl Node {
         let member = Arc::new(member);
         self.cuts.note(change, &member, self.config.split_policy, self.pulse.now);
         self.emit_event(Event::Member { change, member }, out);
+    }
+}
+
+/// What a member was before a record changed it.
+#[derive(Clone, Copy)]
+struct Was {
+    live: bool,
+    leaving: bool,
+    listed: bool,
+}
+
+/// What watchers are told; `renewed`: it says something else of itself.
+fn change_of(standing: Standing, was: Was, renewed: bool) -> Option<MemberChange> {
+    match standing {
+        Standing::Alive if !was.live || was.leaving => Some(MemberChange::Join),
+        Standing::Alive => renewed.then_some(MemberChange::Update),
+        Standing::Leaving => (was.live && !was.leaving).then_some(MemberChange::Leave),
+        Standing::Failed => was.live.then_some(MemberChange::Failed),
+        Standing::Left => (!was.leaving).then_some(MemberChange::Leave),
+        Standing::Retired if was.live => Some(MemberChange::Failed),
+        Standing::Retired => was.listed.then_some(MemberChange::Reap),
     }
 }
 

@@ -15,6 +15,7 @@
 //! | `cuts` | losses told as one event, which side of a split may own |
 //! | `detector` | signs of life in, doubt and relief out, by the detector of choice |
 //! | `verdicts` | accusations, suspicion, refutation, conviction |
+//! | `flapping` | members that come and go are told of calmly |
 //! | `flags` | settings of the whole cluster, their stages |
 //! | `interest` | who reads a key often, and is told of it first |
 //! | `members` | records applied to the table, names, leaving, forgetting |
@@ -40,6 +41,7 @@ mod branching;
 mod cuts;
 mod detector;
 mod flags;
+mod flapping;
 mod forgetting;
 mod interest;
 mod joining;
@@ -106,6 +108,7 @@ use branching::Branches;
 use cuts::Cuts;
 use detector::Pulse;
 use flags::Flags;
+use flapping::Flapping;
 use forgetting::Forgetting;
 use joining::Joins;
 use pulling::Pulling;
@@ -167,6 +170,7 @@ pub struct Node {
     case_order: VecDeque<NodeId>,
 
     admission: Admission,
+    flapping: Flapping,
     queue: RumourQueue,
     rounds: Rounds,
     pulling: Pulling,
@@ -255,7 +259,7 @@ impl Node {
         let incarnation = disk.reserved.unwrap_or_default().incarnation + 1;
         let (own, precedence) = own_record(&key, &config.zones, &identity, incarnation, now)?;
         let (rng_probe, first) = first_probe(&config, &seed, now.mono);
-        let mut node = Node {
+        let node = Node {
             id: identity.id,
             boot: identity.boot,
             incarnation,
@@ -273,6 +277,7 @@ impl Node {
             cases: BTreeMap::new(),
             case_order: VecDeque::new(),
             admission: Admission::default(),
+            flapping: Flapping::default(),
             queue: RumourQueue::default(),
             rounds: Rounds::default(),
             pulling: Pulling::new(&seed),
@@ -308,12 +313,11 @@ impl Node {
             facts,
             store,
         };
-        node.remember(disk.members, recovered.members.as_deref(), now.mono);
-        Ok(node)
+        Ok(node.remember(disk.members, recovered.members.as_deref(), now.mono))
     }
 
     /// Members from the disk are addresses to rejoin; those of a simulation are live at once.
-    fn remember(&mut self, rejoin: Vec<Facts>, live: Option<&Known>, now: Time) {
+    fn remember(mut self, rejoin: Vec<Facts>, live: Option<&Known>, now: Time) -> Node {
         self.recover_flags();
         self.read_modes(now);
         let addrs: Vec<SocketAddr> =
@@ -327,6 +331,7 @@ impl Node {
         if let Some(known) = live {
             self.table.insert_known(known.members(), now, &mut self.rng_probe);
         }
+        self
     }
 
     /// The only way in. Call with [`Input::Tick`] once after `new`.
@@ -509,6 +514,7 @@ impl Node {
             self.events.expire(now.mono);
             self.forget_departed(now.mono, out);
             self.look_for_gone();
+            self.run_flaps(now.mono, out);
         }
         if self.rounds.is_due(now.mono) {
             self.spread(now, out);

@@ -264,6 +264,7 @@ impl Node {
             Purpose::Round => {
                 self.stats.probes_failed += 1;
                 self.health.probe_failed(probe.helpers, probe.nacks);
+                self.health.found_silent(probe.target);
                 self.silent(probe.target, now, out);
             }
             Purpose::Witness => self.silent(probe.target, now, out),
@@ -287,7 +288,8 @@ impl Node {
             .get_mut(ack.seq)
             .is_some_and(|p| p.target == sender || p.target == anyone && p.addr == from);
         if !meant {
-            return; // late, or nobody's: it says nothing about now
+            // Late, or nobody's: it says nothing about now.
+            return self.health.late_ack(sender);
         }
         let probe = self.probes.end(ack.seq).expect("looked up above");
         self.stats.probes_acked += 1;

@@ -158,7 +158,10 @@ impl Node {
         self.state_mismatch.update(self.state_print(), now.mono);
         match self.members_verdict(theirs.members, now.mono) {
             // The peer holds alive all that we hold alive or doubt alone.
-            Verdict::Equal => self.undo_all_unconfirmed(now, out),
+            Verdict::Equal => {
+                self.sessions.members_pace.settled();
+                self.undo_all_unconfirmed(now, out);
+            }
             Verdict::Late => {}
             Verdict::Differs => {
                 self.stats.member_mismatches += 1;
@@ -254,6 +257,7 @@ impl Node {
             return;
         }
         let rarer = if now < self.sessions.disputed_until { DISPUTE_WAITS } else { 1 };
+        self.sessions.members_pace.tried();
         let wait = self.sessions.members_pace.wait(self.spread_time());
         self.sessions.members_after = now + wait * rarer;
         self.members_mismatch.session_opened(now);
@@ -620,10 +624,8 @@ impl Node {
         let idle = self.config.anti_entropy && self.sessions.gap.is_none();
         let slot = self.table.find(peer).filter(|&slot| idle && self.table.is_live(slot));
         let Some(slot) = slot.filter(|_| !self.covers(&vectors)) else { return };
-        let mut check_at = now + self.state_spread();
-        if self.sessions.state_pace.is_slowed() {
-            check_at = check_at.max(self.sessions.state_after);
-        }
+        let paced = self.sessions.state_pace.is_slowed().then_some(self.sessions.state_after);
+        let check_at = (now + self.state_spread()).max(paced.unwrap_or_default());
         let addr = self.table.addr(slot);
         self.sessions.gap = Some(Gap { peer, addr, vectors, check_at });
     }

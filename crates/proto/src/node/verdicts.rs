@@ -120,8 +120,8 @@ impl Node {
             return;
         }
         let Some(suspicion) = self.suspicions.get_mut(slot) else { return };
-        let mut news = opened;
-        for (accuser, cause) in accusers.iter() {
+        let (mut news, reported) = (opened, accusers);
+        for (accuser, cause) in reported.iter() {
             news |= suspicion.accusers.add(accuser, cause);
         }
         if !news {
@@ -131,7 +131,11 @@ impl Node {
             suspicion.refused = Some(now.mono);
         }
         let accusers = suspicion.accusers.clone();
-        self.tell_accusers(slot, &accusers, opened, now.mono);
+        if self.is_kept_doubt(reported) {
+            self.stats.doubts_kept += 1;
+        } else {
+            self.tell_accusers(slot, &accusers, opened, now.mono);
+        }
         if let Some(case) = self.cases.get_mut(&self.table.id(slot)) {
             case.accusers = accusers;
         }
@@ -145,9 +149,21 @@ impl Node {
         }
     }
 
+    fn is_own_doubt(&self, accusers: &Accusers) -> bool {
+        accusers.len() == 1 && accusers.contains(self.id)
+    }
+
+    /// Whether this node alone doubts the member, and is known to itself to be wrong easily.
+    pub(super) fn is_kept_doubt(&self, accusers: &Accusers) -> bool {
+        self.is_own_doubt(accusers) && self.health.keeps_doubts()
+    }
+
     /// Tells others what helps them: the first accuser, those that make a verdict, and what shortens
     /// the wait of a silence.
     fn tell_accusers(&mut self, slot: Slot, accusers: &Accusers, opened: bool, now: Time) {
+        if !self.may_tell_of(slot, Topic::Accusation, now) {
+            return;
+        }
         let required = self.config.accusers_required;
         let refusals = accusers.refusals();
         let storm = self.suspicions.len() > PROMPT_DOUBTS;
@@ -284,8 +300,9 @@ impl Node {
         now: Time,
         out: &mut Outbox,
     ) {
-        if self.suspicions.close(slot).is_none() {
-            return;
+        let Some(suspicion) = self.suspicions.close(slot) else { return };
+        if suspicion.accusers.contains(self.id) {
+            self.health.judged(true);
         }
         self.queue.remove(Topic::Accusation, u64::from(slot));
         self.table.set_suspect(slot, false);
@@ -325,6 +342,9 @@ impl Node {
             }
         } else if accusers.len() >= terms.required {
             self.suspicions.close(slot);
+            if accusers.contains(self.id) {
+                self.health.judged(false);
+            }
             self.stats.verdicts += 1;
             let incarnation = self.table.incarnation(slot);
             self.file_case(self.table.id(slot), incarnation, accusers, now.mono, "verdict");

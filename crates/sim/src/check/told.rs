@@ -27,6 +27,7 @@ pub(super) fn member(change: MemberChange, id: u128, incarnation: u64) -> Event 
         status: Status::Alive,
         incarnation,
         confirmed: true,
+        suppressed: false,
     };
     Event::Member { change, member: Arc::new(member) }
 }
