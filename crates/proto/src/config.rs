@@ -684,7 +684,7 @@ takes_effect! {
     broadcast: Live, batch: Live, transmit_factor: Live, damping: Live, damping_threshold: Live,
     pull_interval: Live, hot_threshold: Live, hot_window: Live, hot_bias: Live, hot_shed: Live,
     datagram_bytes: Live, changes_bytes: Live, burst_packets: Live, rumours_max: Live, spread_target: Live,
-    bytes_per_second: Live, aggregate_interval: Live, seed_every: Live, recontacts: Live, cut_quiet: Live,
+    bytes_per_second: Live, aggregate_interval: Live, seed_every: Live, recontacts: Live, cut_quiet: Live, flap_half_life: Live,
     split_policy: Live, split_quorum: Live, zone_crossing: Live, zones: Live, peer_allowance: Live, peer_writes: Live, forget_after: Live, forget_every: Live, anti_entropy: Live,
     rumours: Live, sessions_max: Live, reconciliation: Live, scrub_cycle: Live, event_window: Live,
     events_per_origin: Live, clock_bound: Live, durable: Restart,

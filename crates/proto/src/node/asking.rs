@@ -12,9 +12,15 @@ use crate::base::clocks::Dot;
 use crate::base::id::NodeId;
 use crate::base::time::Now;
 use crate::dissemination::trail::Trail;
+use crate::flow::SESSION_TIMEOUT;
 use crate::io::{Outbox, RequestError, RequestId};
 use crate::membership::record::Precedence;
+use crate::state::entry::Advert;
 use crate::state::store::EntrySlot;
+use crate::wire::frame::kind;
+
+/// Large entries fetched at once; the others come with a session.
+pub(super) const FETCHES_MAX: usize = 16;
 
 /// A request of ours and what to do with its answer.
 #[derive(Debug)]
@@ -139,6 +145,26 @@ impl Node {
             Ask::Compare { .. } | Ask::Exchange(_) => self.sessions.comparing = None,
             Ask::Learn(_) => self.forgetting.learning_ended(),
             Ask::Members { .. } | Ask::Push | Ask::Vectors | Ask::Delta(_) | Ask::Mend { .. } => {}
+        }
+    }
+
+    /// A peer has an entry that is too large for a packet: it is fetched.
+    pub(super) fn advertised(&mut self, advert: &Advert<'_>, from: SocketAddr, out: &mut Outbox) {
+        let known =
+            self.store.vector().covers(advert.dot) || self.sessions.fetching.contains(&advert.dot);
+        if known || self.sessions.fetching.len() >= FETCHES_MAX {
+            return;
+        }
+        let start = self.begin(out);
+        advert.put(&mut out.bytes, kind::FETCH);
+        let asked = Asked {
+            ask: Ask::Fetch { dot: advert.dot, trail: self.receipts.trail },
+            peer: None,
+            addr: from,
+        };
+        if self.ask(start, asked, SESSION_TIMEOUT, out).is_some() {
+            self.stats.fetches += 1;
+            self.sessions.fetching.insert(advert.dot);
         }
     }
 }

@@ -237,9 +237,7 @@ impl Node {
         now: Now,
         out: &mut Outbox,
     ) {
-        let was_live = self.table.is_live(slot);
-        let was_leaving = self.table.standing(slot) == Standing::Leaving;
-        let was_listed = self.table.standing(slot) != Standing::Retired;
+        let was = self.was(slot);
         let renewed = facts.is_some();
         let is_live = precedence.standing.is_live();
         if let Some(facts) = facts.as_deref().filter(|_| is_live) {
@@ -249,11 +247,11 @@ impl Node {
         let another =
             facts.as_deref().is_some_and(|new| is_another_start(self.table.facts(slot), new));
         let flap = match precedence.standing {
-            Standing::Alive if !was_live || was_leaving || another => Some(Flap::Return),
+            Standing::Alive if !was.live || was.leaving || another => Some(Flap::Return),
             standing => (standing == Standing::Alive && doubted).then_some(Flap::Refutation),
         };
         // What a member that stays says of itself is no flap.
-        let calmly = flap.is_some() || !is_live || was_leaving;
+        let calmly = flap.is_some() || !is_live || was.leaving;
         if precedence.standing == Standing::Alive && doubted {
             self.stats.refutations_seen += 1;
             self.alive(slot, now.mono);
@@ -263,7 +261,6 @@ impl Node {
             self.queue.remove(Topic::Accusation, u64::from(slot));
         }
         self.table.update(slot, facts, precedence, now.mono, &mut self.rng_probe);
-        let was = Was { live: was_live, leaving: was_leaving, listed: was_listed };
         let change = change_of(precedence.standing, was, renewed);
         if let Some(change) = change {
             self.member_event(change, slot, out);
@@ -275,13 +272,13 @@ impl Node {
             self.store.remember_writer(self.table.id(slot));
             self.look_again(now.mono);
         }
-        if was_live && !is_live {
+        if was.live && !is_live {
             self.aggregates_forget(self.table.id(slot));
         }
-        if is_live != was_live {
+        if is_live != was.live {
             self.remember_on_disk(slot, is_live || precedence.standing == Standing::Failed);
         }
-        if is_live && (renewed || !was_live) {
+        if is_live && (renewed || !was.live) {
             self.contest_name(slot, now, out);
         }
         if let Some(flap) = flap {
@@ -298,6 +295,12 @@ impl Node {
             _ => self.tell(Topic::Member, u64::from(slot), now.mono),
         }
         self.retire_outlived(slot, now, out);
+    }
+
+    fn was(&self, slot: Slot) -> Was {
+        let standing = self.table.standing(slot);
+        let (leaving, listed) = (standing == Standing::Leaving, standing != Standing::Retired);
+        Was { live: self.table.is_live(slot), leaving, listed }
     }
 
     /// A life that is gone while another live one has its name is over: it was taken over from.

@@ -27,13 +27,11 @@ use crate::io::{Alarm, Event, JoinFailure, Outbox, Output, RequestError, Request
 use crate::limits::{CURSORS_MAX, MEMBERS_MAX, PAGE_BYTES, REQUESTS_MAX, STREAM_BYTES_MAX};
 use crate::membership::record::{Precedence, RecordHead};
 use crate::membership::table::{Slot, bucket_of};
-use crate::state::entry::{Advert, Entry};
+use crate::state::entry::Entry;
 use crate::wire::codec::DecodeError;
 use crate::wire::frame::{Frames, kind, put_frame};
 use crate::wire::packet;
 
-/// Large entries fetched at once; the others come with a session.
-pub(super) const FETCHES_MAX: usize = 16;
 /// Pages of one session. More: it is broken off and resumed by the next.
 const PAGES_MAX: u32 = 10_000;
 /// While an incarnation is in dispute, sessions about members wait so many times longer.
@@ -752,25 +750,6 @@ impl Node {
             self.stats.state_faults += 1;
             self.emit_event(Event::Alarm(Alarm::StateFault { peer }), out);
             self.open_delta(peer, addr, Exchange::Full, out);
-        }
-    }
-
-    pub(super) fn advertised(&mut self, advert: &Advert<'_>, from: SocketAddr, out: &mut Outbox) {
-        let known =
-            self.store.vector().covers(advert.dot) || self.sessions.fetching.contains(&advert.dot);
-        if known || self.sessions.fetching.len() >= FETCHES_MAX {
-            return;
-        }
-        let start = self.begin(out);
-        advert.put(&mut out.bytes, kind::FETCH);
-        let asked = Asked {
-            ask: Ask::Fetch { dot: advert.dot, trail: self.receipts.trail },
-            peer: None,
-            addr: from,
-        };
-        if self.ask(start, asked, SESSION_TIMEOUT, out).is_some() {
-            self.stats.fetches += 1;
-            self.sessions.fetching.insert(advert.dot);
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::adapting::Paced;
 use super::writes::user_event;
-use super::{Node, Phase, forgetting, joining, sessions};
+use super::{Node, Phase, asking, forgetting, joining};
 use crate::aggregation::tally::Outcome;
 use crate::base::clocks::{Dot, Hlc};
 use crate::base::id::NodeId;
@@ -460,7 +460,7 @@ impl<'a> View<'a> {
             ("answers owed", node.receipts.owed(), limits::OWED_MAX + limits::RECEIPTS_MAX),
             ("topics of delays", node.receipts.delays.counts().0, delay::TOPICS_MAX + 1),
             ("ways of writes", node.receipts.delays.counts().1, delay::WAYS_MAX),
-            ("fetches", sessions.fetching(), sessions::FETCHES_MAX),
+            ("fetches", sessions.fetching(), asking::FETCHES_MAX),
             ("cursors", sessions.cursors.len(), limits::CURSORS_MAX),
             ("entries", node.store.counts().1, limits::ENTRIES_MAX),
             ("keyspaces", node.store.keyspaces().count(), limits::KEYSPACES_MAX),
