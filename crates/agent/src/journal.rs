@@ -100,7 +100,7 @@ pub(crate) fn describe(alarm: &Alarm) -> (&'static str, String) {
             ("datagrams_blocked", format!("{name} answers over TCP but not over UDP"))
         }
         Alarm::Flapping { name } => {
-            tracing::warn!("member {name} comes and goes: its changes are told calmly from now on");
+            ("flapping", format!("{name} comes and goes: its changes are told calmly from now on"))
         }
         Alarm::Paused { lasted } => {
             ("paused", format!("this process stood still for {lasted:.1?}"))
