@@ -125,17 +125,16 @@ pub(crate) fn describe(alarm: &Alarm) -> (&'static str, String) {
             "bit_rot",
             format!(
                 "memory of {keyspace}/{} changed by itself: fetching it again",
-                String::from_utf8_lossy(&key)
+                String::from_utf8_lossy(key)
             ),
         ),
         Alarm::BitRotMended { keyspace, key } => (
             "bit_rot_mended",
-            format!("{keyspace}/{} is whole again", String::from_utf8_lossy(&key)),
+            format!("{keyspace}/{} is whole again", String::from_utf8_lossy(key)),
         ),
-        Alarm::MergeHook { keyspace, key, reason } => (
-            "merge_hook",
-            format!("merging {keyspace}/{}: {reason}", String::from_utf8_lossy(&key)),
-        ),
+        Alarm::MergeHook { keyspace, key, reason } => {
+            ("merge_hook", format!("merging {keyspace}/{}: {reason}", String::from_utf8_lossy(key)))
+        }
         other => ("other", format!("{other:?}")),
     }
 }

@@ -30,7 +30,8 @@ async fn transfer_funds() -> Result<(), Box<dyn Error>> {
     let nodes = cluster(2).await?;
     let (a, b) = (nodes[0].keyspace("log"), nodes[1].keyspace("log"));
     let (to_ada, to_bob) = tokio::join!(a.set("1", "80 to Ada"), b.set("1", "80 to Bob"));
-    (to_ada?, to_bob?); // both were told that it is done
+    to_ada?;
+    to_bob?; // both were told that it is done
     let discarded = loop {
         let lost = [nodes[0].conflicts().await?, nodes[1].conflicts().await?].concat();
         if let Some(lost) = lost.first() {
