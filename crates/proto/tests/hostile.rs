@@ -1026,3 +1026,36 @@ fn doubt_far_above_the_reserved_numbers_is_refuted_too() {
     }
     assert_eq!(rig.node.view().me().incarnation, 5_001);
 }
+
+/// F18: who asks without end is refused, and nobody else is: another member's request is served.
+#[test]
+fn who_asks_too_often_is_refused_and_nobody_else() {
+    let mut rig = Rig::new();
+    let question = |asker: usize| {
+        let mut body = Vec::new();
+        put_frame(&mut body, kind::VECTOR_REQUEST, |_| {});
+        seal(&key(), id(asker), &body)
+    };
+    let greedy = question(1);
+    let answered = (0..1500)
+        .filter(|_| {
+            rig.request(&greedy);
+            rig.response.is_some()
+        })
+        .count();
+    let refused = rig.stats().drop_limited;
+    assert_eq!((answered, refused), (1000, 500));
+    let honest = question(2);
+    let before = rig.stats().drop_limited;
+    rig.handle(Input::Request {
+        from: addr(2),
+        sender: None,
+        id: RequestId(9_999),
+        bytes: &honest,
+    });
+    assert_eq!(rig.stats().drop_limited, before);
+    assert!(rig.response.is_some());
+    rig.run_for(Duration::from_secs(1));
+    rig.request(&greedy);
+    assert!(rig.response.is_some(), "an allowance comes back");
+}
