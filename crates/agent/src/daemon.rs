@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings::{Config, Node, StartError, Zones};
+use tidings::{CommandError, Config, Node, StartError, Zones};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -193,9 +193,14 @@ async fn reload(
         true => None,
         false => Some(addresses(&newer.settings.join).await?),
     };
-    take_over(&running.settings, &newer.settings, &app.node, seeds)
-        .await
-        .map_err(|error| Failure::Misuse(error.to_string()))?;
+    take_over(&running.settings, &newer.settings, &app.node, seeds).await.map_err(|error| {
+        match error {
+            tidings::Error::Refused(CommandError::Setting(_) | CommandError::Tag { .. }) => {
+                Failure::Misuse(error.to_string())
+            }
+            _ => Failure::Failed(error.to_string()),
+        }
+    })?;
     log.set_level(newer.settings.log_level);
     app.about.set_profile(&newer.settings.profile);
     running.take_live(newer);

@@ -673,8 +673,8 @@ counters! {
     branches_again, branches_moved, branches_given_up, branches_untracked,
     /// Packets of gossip, and what else goes with them.
     /// Settings taken over live; changes of the pace where it follows an aim, rounds that waited for the
-    /// budget, and bytes beyond it that could not be held back or paid back.
-    reconfigured, pace_changes, budget_waits, bytes_over_budget,
+    /// budget, questions left unanswered for it, bytes beyond it that could not be held back or paid back.
+    reconfigured, pace_changes, budget_waits, budget_unanswered, bytes_over_budget,
     gossip_packets_sent, pulls_sent, rumours_cooled, peers_replaced, interest_sent, readers_told,
     /// Rumours dropped because `rumours_max` of their class waited, by class: repair brings what they
     /// said. Own writes and events refused for the same reason.

@@ -168,16 +168,16 @@ fn the_budget_wins_and_the_node_says_so() {
     let config = Config { bytes_per_second: 3000, rumours_max: 64, ..aimed() };
     let mut world = checked(2, n, &config);
     let mut writers = Writers::new(20.0, 300, 40);
-    writers.run(&mut world, secs(30));
+    writers.run(&mut world, secs(60));
     let before = sent(&world);
-    let refused = writers.run(&mut world, secs(60));
-    let bytes = (sent(&world) - before) as f64 / n as f64 / 60.0;
+    let refused = writers.run(&mut world, secs(120));
+    let bytes = (sent(&world) - before) as f64 / n as f64 / 120.0;
     let paced = world.view(1).paced().expect("there is an aim");
     let waits = world.node(1).stats().budget_waits;
     println!(
         "{bytes:.0} bytes/s of 3,000, {refused} writes refused, {waits} waits at n1; {paced:?}"
     );
-    assert!(bytes <= 3600.0 && bytes > 2000.0, "{bytes}");
+    assert!(bytes <= 1.05 * 3000.0 && bytes > 2000.0, "{bytes}");
     assert!(!paced.outlook.meets && paced.outlook.expected.is_none(), "{paced:?}");
     assert!(refused > 0 && waits > 0, "{refused} {waits}");
     assert!(world.all_see_alive(n), "a budget fails nobody");
@@ -187,7 +187,7 @@ fn the_budget_wins_and_the_node_says_so() {
         writers.run(&mut world, ms(100));
         assert!(world.now().since(died) < secs(6), "a death is found under load too");
     }
-    let calm = settle(&mut world, secs(120));
+    let calm = settle(&mut world, secs(1800));
     println!("a death found after {:?}, equal {calm:?} after the load", world.now().since(died));
 }
 
@@ -240,6 +240,13 @@ fn settings_change_while_a_node_runs() {
     world.crash(3);
     let found = world.run_while(secs(30), ms(100), |w| !w.all_see_alive(9));
     assert!(found.is_some(), "a detector that was changed to finds the dead");
+    for host in (0..10).filter(|&h| h != 3) {
+        world.configure(host, quick.clone()).expect("it fits");
+    }
+    world.run_for(secs(5));
+    world.crash(5);
+    let found = world.run_while(secs(30), ms(100), |w| !w.all_see_alive(8));
+    assert!(found.is_some(), "who sent heartbeats once is judged by probes now");
 
     let other = Config { cluster: "other".to_owned(), fanout: 7, ..beating.clone() };
     let refused = world.configure(1, other).unwrap_err().to_string();

@@ -31,8 +31,10 @@ async fn reloaded(app: &App) -> Result<Reloaded, Fault> {
     let ending = || Fault::new(StatusCode::SERVICE_UNAVAILABLE, "the agent is ending");
     app.reloads.send(answer).await.map_err(|_| ending())?;
     answered.await.map_err(|_| ending())?.map_err(|failure| match failure {
-        Failure::Misuse(text) | Failure::Failed(text) => {
-            Fault::bad(format!("nothing changed: {text}"))
+        Failure::Misuse(text) => Fault::bad(format!("nothing changed: {text}")),
+        Failure::Failed(text) => {
+            let text = format!("nothing changed: {text}");
+            Fault::new(StatusCode::SERVICE_UNAVAILABLE, text)
         }
         Failure::PipeClosed => ending(),
     })

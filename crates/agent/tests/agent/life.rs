@@ -70,7 +70,7 @@ fn sighup_takes_over_tags_and_level_and_refuses_nonsense() {
     });
     eventually("the rest is logged", || {
         let log = agent.log();
-        (log.contains("cluster changed") && log.contains("log_level is debug")).then_some(())
+        (log.contains("cluster changed") && log.contains("changed log_level, tags")).then_some(())
     });
 
     fs::write(&path, "[tags]\nrole = 'x'\n[gossip]\nfanout = 0\n").unwrap();

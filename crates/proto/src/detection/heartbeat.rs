@@ -97,17 +97,24 @@ impl Heartbeats {
         }
     }
 
-    /// Goes by other settings from now on. Where those of the estimate change it starts anew.
+    /// Goes by other settings from now on. Where those of the estimate change it starts anew; without
+    /// heartbeats nobody but this node is remembered to have sent any.
     pub fn reconfigure(&mut self, config: &Config) {
         let newer = Heartbeats::new(config);
         let estimated =
             |it: &Heartbeats| (matches!(it.detector, Detector::Phi(_)), it.period, it.window);
+        let changed = estimated(&newer) != estimated(self);
         let mut places = std::mem::take(&mut self.places);
-        if estimated(&newer) != estimated(self) {
+        let (mut first, listening_since) = (self.first, self.listening_since);
+        if newer.detector == Detector::Swim {
+            places.truncate(ME as usize + 1);
+            let own = places.iter_mut();
+            own.for_each(|own| (own.beats, own.before, own.after) = (false, NOBODY, NOBODY));
+            first = NOBODY;
+        } else if changed {
             let beating = places.iter_mut().filter(|place| place.beats);
             beating.for_each(|place| place.arrivals = newer.no_arrivals());
         }
-        let (first, listening_since) = (self.first, self.listening_since);
         *self = Heartbeats { places, first, listening_since, ..newer };
     }
 

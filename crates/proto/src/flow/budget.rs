@@ -16,9 +16,10 @@ pub enum Class {
 
 /// The bucket holds what may be sent in so long; members may run up a debt of as much.
 const BURST: Duration = Duration::from_secs(1);
-/// What nobody may hold back (answers to others, joins, liveness itself) is paid back by at most so
-/// much of silence.
-const DEBT_MAX: Duration = Duration::from_secs(10);
+/// What nobody may hold back (answers, joins, liveness itself) is paid back by at most so much of silence.
+pub const DEBT_MAX: Duration = Duration::from_secs(30);
+/// With a debt beyond this others' questions about state go unanswered: they ask again, or somebody else.
+const ANSWERS_DEBT: Duration = Duration::from_secs(2);
 /// Sessions are asked for, and so sent by others, at so much of the rate in the mean.
 const SESSIONS_SHARE: f64 = 0.25;
 /// Of so many rounds that had to wait, one takes events along with state.
@@ -52,6 +53,14 @@ impl Budget {
         }
     }
 
+    /// How long so many bytes take; none where there is no limit.
+    pub fn time_for(&self, bytes: f64) -> Duration {
+        match self.is_limited() {
+            true => Duration::from_secs_f64((bytes / self.rate).clamp(0.0, 3600.0)),
+            false => Duration::ZERO,
+        }
+    }
+
     pub fn is_limited(&self) -> bool {
         self.rate > 0.0
     }
@@ -75,6 +84,11 @@ impl Budget {
         let level = self.level - bytes;
         self.level = level.max(least);
         (self.level - level) as u64
+    }
+
+    /// Whether what others ask about state is answered.
+    pub fn allows_answers(&self) -> bool {
+        !self.is_limited() || self.level > -self.of(ANSWERS_DEBT)
     }
 
     /// A session brought so many bytes.
@@ -180,16 +194,19 @@ mod tests {
     }
 
     #[test]
-    fn a_debt_beyond_ten_seconds_is_told_and_not_kept() {
+    fn a_debt_beyond_half_a_minute_is_told_and_not_kept() {
         let mut budget = Budget::new(1000, at(0));
-        assert_eq!(budget.spend(12_000.0), 1000);
-        budget.refill(at(10_001));
+        assert_eq!(budget.spend(32_000.0), 1000);
+        assert!(!budget.allows_answers());
+        budget.refill(at(28_001));
+        assert!(budget.allows_answers() && !budget.allows(Class::State));
+        budget.refill(at(30_001));
         assert!(budget.allows(Class::State));
         budget.spend(5000.0);
-        budget.set(100, at(10_001));
-        budget.refill(at(15_001));
+        budget.set(100, at(30_001));
+        budget.refill(at(59_001));
         assert!(!budget.allows(Class::State), "what was owed stays owed");
-        budget.refill(at(20_100));
+        budget.refill(at(60_100));
         assert!(budget.allows(Class::State));
     }
 }

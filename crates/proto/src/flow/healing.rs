@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::budget::DEBT_MAX;
 use super::{spread_time, suspicion_min};
 use crate::config::{Config, Detector};
 
@@ -20,7 +21,8 @@ pub struct Healing {
     /// The sides find each other: lost members are called `recontacts` times per period by the
     /// cluster as a whole (three periods leave e^-9 at the default), forgotten ones by way of a
     /// seed every `seed_every` periods. Meanwhile requests of before the heal are given up and
-    /// disks are tried again: whichever takes longer.
+    /// disks are tried again: whichever takes longer. Where there is a budget, what was owed to it is paid
+    /// back first. What has to be told and compared must fit into it.
     pub contact: Duration,
     /// Forgotten members are asked to announce themselves, 32 per period and node.
     pub recall: Duration,
@@ -48,11 +50,17 @@ impl Healing {
         let (n, period) = (nodes.max(2) as f64, config.probe_period);
         let (ln, log2) = (libm::log(n), libm::log2(n));
         let stretched = period * (config.local_health_max + 1);
-        let spread =
-            if config.rumours { spread_time(config, nodes.max(2)) } else { Duration::ZERO };
         let shortest = suspicion_min(config, nodes.max(2));
+        let spread = match config.rumours {
+            false => Duration::ZERO,
+            // Whatever pace is chosen: all rounds together take half of the shortest suspicion at most.
+            true if config.adapts() => shortest.max(spread_time(config, nodes.max(2))),
+            true => spread_time(config, nodes.max(2)),
+        };
+        let owed = if config.bytes_per_second > 0 { DEBT_MAX } else { Duration::ZERO };
         Some(Healing {
-            contact: (period * (3 + config.seed_every)).max(SESSION_TIMEOUT + DISK_RETRY * 2),
+            contact: (period * (3 + config.seed_every)).max(SESSION_TIMEOUT + DISK_RETRY * 2)
+                + owed,
             recall: period.mul_f64(n / RECALLS_MAX as f64),
             detection: stretched + period.mul_f64(5.0 + ln) + silence(config, ln),
             suspicion: shortest.mul_f64(config.suspicion_beta) + shortest + config.refused_wait,

@@ -314,3 +314,151 @@ fn approach(held: Pace, wanted: Pace) -> Pace {
     let interval = if step == ratio { wanted.interval } else { held.interval.mul_f64(step) };
     Pace { interval, ..wanted }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RTT: Duration = Duration::from_millis(1);
+
+    fn config(target_ms: u64, budget: usize) -> Config {
+        let spread_target = Duration::from_millis(target_ms);
+        Config { spread_target, bytes_per_second: budget, ..Config::lan() }
+    }
+
+    /// A second in which so much changed, all of it told as often as it should be.
+    fn second(governor: &Governor, changes: u64) -> Counted {
+        let copies = changes * u64::from(governor.pace().sends);
+        Counted { changes, copies, copy_bytes: copies * 100, other_bytes: 90, waits: 0 }
+    }
+
+    /// Steps under a load that varies by chance; the paces, second by second.
+    fn run(
+        governor: &mut Governor,
+        config: &Config,
+        nodes: usize,
+        mean: f64,
+        seconds: u64,
+    ) -> Vec<Pace> {
+        let mut rng = crate::base::rng::Rng::from_u64(mean.to_bits() ^ nodes as u64);
+        (0..seconds)
+            .map(|_| {
+                let changes = (mean * (0.7 + 0.6 * rng.unit())).round() as u64;
+                let counted = second(governor, changes);
+                governor.step(config, nodes, RTT, counted, Governor::STEP);
+                governor.pace()
+            })
+            .collect()
+    }
+
+    fn ratio(a: Pace, b: Pace) -> f64 {
+        a.interval.as_secs_f64() / b.interval.as_secs_f64()
+    }
+
+    #[test]
+    fn an_aim_that_can_be_met_is_met_at_every_size() {
+        for nodes in [2, 3, 10, 100, 1000, 10_000, 100_000] {
+            for changes in [0.0, 1.0, 10.0] {
+                let config = config(2000, 60_000);
+                let mut governor = Governor::new(&config, Time::ZERO);
+                run(&mut governor, &config, nodes, changes, 60);
+                let outlook = governor.outlook();
+                assert!(outlook.meets, "{nodes} nodes, {changes}/s: {governor:?}");
+                assert!(outlook.expected.is_some_and(|it| it <= Duration::from_secs(2)));
+                assert!(outlook.bytes <= 60_000.0);
+            }
+        }
+    }
+
+    /// After each step of the load the pace goes to its new place without going beyond, and stays there.
+    #[test]
+    fn a_step_of_the_load_moves_the_pace_once_and_not_beyond() {
+        for budget in [0, 3000, 10_000, 60_000] {
+            let config = config(1000, budget);
+            let mut governor = Governor::new(&config, Time::ZERO);
+            for changes in [1.0, 40.0, 400.0, 4.0, 0.0, 30.0] {
+                let paces = run(&mut governor, &config, 300, changes, 90);
+                let (moving, still) = paces.split_at(Governor::SETTLES.as_secs() as usize);
+                let settled = still[0];
+                assert!(still.iter().all(|&pace| pace == settled), "{budget} {changes}: {still:?}");
+                let (from, to) = (moving[0].interval, settled.interval);
+                let (low, high) = (from.min(to), from.max(to));
+                let beyond = |pace: &&Pace| pace.interval < low / 2 || pace.interval > high * 2;
+                assert_eq!(moving.iter().find(beyond), None, "{budget} {changes}: {moving:?}");
+                let turns = moving.windows(3).filter(|w| {
+                    let (a, b) = (ratio(w[1], w[0]) - 1.0, ratio(w[2], w[1]) - 1.0);
+                    a * b < 0.0
+                });
+                assert!(turns.count() <= 1, "{budget} {changes}: {moving:?}");
+            }
+        }
+    }
+
+    /// Nodes that see other sizes and loads, a fifth apart, choose alike and stand as still.
+    #[test]
+    fn views_that_differ_do_not_chase_each_other() {
+        let config = config(1000, 20_000);
+        let [mut one, mut other] = [0; 2].map(|_| Governor::new(&config, Time::ZERO));
+        for changes in [5.0, 60.0] {
+            let a = run(&mut one, &config, 270, changes * 0.9, 80);
+            let b = run(&mut other, &config, 330, changes * 1.1, 80);
+            for (a, b) in a.iter().zip(&b).skip(40) {
+                assert!((0.6..1.7).contains(&ratio(*a, *b)), "{a:?} {b:?}");
+            }
+            assert_eq!((a[40], b[40]), (a[79], b[79]));
+        }
+    }
+
+    #[test]
+    fn where_both_cannot_be_had_the_budget_wins_and_that_is_said() {
+        let patient = Duration::from_secs(60);
+        let config = Config { pause_tolerated: patient, ..config(1000, 2000) };
+        let mut governor = Governor::new(&config, Time::ZERO);
+        run(&mut governor, &config, 300, 100.0, 60);
+        assert_eq!((governor.outlook().expected, governor.outlook().meets), (None, false));
+        let headers =
+            24.0 * f64::from(governor.pace().fanout) / governor.pace().interval.as_secs_f64();
+        assert!(headers <= 2000.0 * HEADERS_MOST * DEAD_BAND, "{:?}", governor.pace());
+        // Too much for the time, not for the budget.
+        let hasty = Config { spread_target: Duration::from_millis(50), ..config };
+        let mut governor = Governor::new(&hasty, Time::ZERO);
+        for _ in 0..60 {
+            let counted = second(&governor, 1);
+            governor.step(&hasty, 300, Duration::from_millis(80), counted, Governor::STEP);
+        }
+        let outlook = governor.outlook();
+        assert!(!outlook.meets && outlook.expected.is_some(), "{outlook:?}");
+    }
+
+    #[test]
+    fn whatever_is_measured_the_pace_stays_within_its_bounds() {
+        let mut rng = crate::base::rng::Rng::from_u64(9);
+        for _ in 0..3000 {
+            let config = Config {
+                probe_period: Duration::from_millis(20 + rng.below(600_000)),
+                ..config(
+                    rng.below(3) * 50 + rng.below(2) * rng.below(600_000),
+                    rng.below(3) as usize * 30_000,
+                )
+            };
+            let mut governor = Governor::new(&config, Time::ZERO);
+            for _ in 0..20 {
+                let counted = Counted {
+                    changes: rng.u64() >> rng.below(64),
+                    copies: rng.u64() >> rng.below(64),
+                    copy_bytes: rng.u64() >> rng.below(64),
+                    other_bytes: rng.u64() >> rng.below(64),
+                    waits: rng.below(2),
+                };
+                let most = 1 << rng.below(20);
+                let nodes = 1 + rng.below(most) as usize;
+                let rtt = Duration::from_micros(rng.below(10_000_000));
+                governor.step(&config, nodes, rtt, counted, Duration::from_millis(rng.below(3000)));
+                let Pace { interval, fanout, sends } = governor.pace();
+                assert!((INTERVAL_MIN..=INTERVAL_MAX).contains(&interval), "{governor:?}");
+                assert!(FANOUTS.contains(&fanout) && (1..100).contains(&sends), "{governor:?}");
+                assert!(governor.outlook().bytes.is_finite());
+            }
+        }
+    }
+}

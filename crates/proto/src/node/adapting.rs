@@ -1,12 +1,14 @@
 //! Decides which settings run now: as the user gave them, live, and with the pace of gossip laid over them
 //! where it follows an aim.
 
+use std::time::Duration;
+
 use super::detector::Pulse;
 use super::members::check_tags;
 use super::{Node, housekeeping_interval};
 use crate::base::rng::Rng;
 use crate::base::time::{Now, Time};
-use crate::config::{Config, ConfigError, Takes};
+use crate::config::{Config, ConfigError, Detector, Takes};
 use crate::dissemination::queue::Topic;
 use crate::flow::budget::{Budget, Class};
 use crate::flow::pace::{Counted, Governor, Load, Outlook, Pace};
@@ -143,21 +145,24 @@ impl Node {
         self.stats.reconfigured += 1;
         self.config = newer.clone();
         let older = std::mem::replace(&mut self.adapting.asked, Box::new(newer));
-        self.hand_settings_to_parts(&older);
+        self.hand_settings_to_parts(&older, now);
         self.bring_timers_forward(&older, now);
         self.restart_pace(&older, now);
         Ok(Reply::Done)
     }
 
     /// Parts that keep a copy of what they go by.
-    fn hand_settings_to_parts(&mut self, older: &Config) {
+    fn hand_settings_to_parts(&mut self, older: &Config, now: Time) {
         let config = &self.config;
         self.health.set_max(config.local_health_max);
         self.events.set_window(config.event_window, config.events_per_origin);
         self.clock.set_bound(config.clock_bound);
         self.pulse.beats.reconfigure(config);
         if config.detector != older.detector {
-            self.pulse.beats.begin(self.id.short(), self.incarnation);
+            self.pulse.beats.listen_from(now);
+            if config.detector != Detector::Swim {
+                self.pulse.beats.begin(self.id.short(), self.incarnation);
+            }
         }
     }
 
@@ -168,7 +173,7 @@ impl Node {
         let rng = &mut self.adapting.rng;
         let mut earlier = |next: &mut Time, interval| {
             if *next != Time::NEVER {
-                *next = (*next).min(now + std::time::Duration::mul_f64(interval, rng.unit()));
+                *next = (*next).min(now + Duration::mul_f64(interval, rng.unit()));
             }
         };
         if config.probe_period < older.probe_period {
@@ -189,18 +194,17 @@ impl Node {
     }
 
     fn restart_pace(&mut self, older: &Config, now: Time) {
-        let (asked, adapting) = (&self.adapting.asked.clone(), &mut self.adapting);
+        let other_bytes = self.stats.bytes_sent() - self.stats.bytes_rumours;
+        let Adapting { asked, budget, governor, stepped, changes, seen, rng } = &mut self.adapting;
         if asked.bytes_per_second != older.bytes_per_second {
-            adapting.budget.set(asked.bytes_per_second, now);
+            budget.set(asked.bytes_per_second, now);
         }
-        let was_on = older.adapts();
-        if asked.adapts() && was_on {
+        if asked.adapts() && older.adapts() {
             self.lay_pace(); // the next step takes the newer aim
         } else {
-            let next = first_step(asked, &mut adapting.rng, now);
-            adapting.governor = Governor::new(asked, next);
-            (adapting.stepped, adapting.changes, adapting.seen) = (now, 0, Counted::default());
-            adapting.seen.other_bytes = self.stats.bytes_sent() - self.stats.bytes_rumours;
+            *governor = Governor::new(asked, first_step(asked, rng, now));
+            (*stepped, *changes) = (now, 0);
+            *seen = Counted { other_bytes, ..Counted::default() };
         }
     }
 
@@ -214,6 +218,12 @@ impl Node {
             Some(Class::State) => Topic::State,
             Some(Class::Events) => Topic::Event,
         }
+    }
+
+    /// How long the budget takes for so many rumours to be told, ten seconds at most.
+    pub(super) fn budget_time(&self, rumours: usize) -> Duration {
+        let bytes = rumours as f64 * self.adapting.governor.load().change_bytes;
+        self.adapting.budget.time_for(bytes).min(Duration::from_secs(10))
     }
 
     pub(super) fn budget_allows(&self, class: Class) -> bool {

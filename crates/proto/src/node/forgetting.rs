@@ -708,6 +708,11 @@ fn join(cut: &mut Cut, other: &Cut) -> bool {
     rose
 }
 
+/// Whether a request is about state.
+pub(super) fn asks_for_state(body: &[u8]) -> bool {
+    Frames::new(body).flatten().any(|(kind, _)| is_about_state(kind))
+}
+
 /// Questions whose answers hold entries.
 fn is_about_state(frame: u8) -> bool {
     use kind::{COMPARE, DELTA_REQUEST, EXCHANGE, FILTER, TREE, VECTOR_REQUEST};

@@ -615,7 +615,8 @@ impl Node {
         {
             return Ok(());
         }
-        let retry_after = flow::drain_time(&self.config, waiting);
+        let retry_after =
+            flow::drain_time(&self.config, waiting).max(self.budget_time(waiting / 2));
         Err(CommandError::Overloaded { waiting, retry_after })
     }
 

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use super::forgetting::asks_for_state;
 use super::packets::{Spent, Via};
 use super::{Node, Phase};
 use crate::anti_entropy::compare::Exchange;
@@ -61,6 +62,11 @@ impl Node {
             return;
         }
         self.heard_from(sender, now, out);
+        if !self.adapting.budget.allows_answers() && asks_for_state(body) {
+            self.stats.budget_unanswered += 1;
+            out.bytes.truncate(start);
+            return;
+        }
         // The response is built apart: serving it may produce other packets.
         let mut response = out.bytes.split_off(start);
         let served = match self.may_give_state(sender, from, body, &mut response, out) {
