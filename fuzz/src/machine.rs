@@ -592,6 +592,7 @@ fn frame(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
         14 => digest(choices).put(out),
         15 => MembersEnd {
             next: (choices.below(4) == 0).then(|| choices.u64() >> 1),
+            upto: choices.u64() >> choices.below(64),
             differing: choices.bytes().iter().take(128).copied().collect(),
         }
         .put(out),

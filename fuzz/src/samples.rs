@@ -299,7 +299,7 @@ pub fn events() -> Samples {
 
 pub fn member_digests() -> Samples {
     let digest = |n: usize| MemberDigest { cursor: n as u64, prints: (0..n as u64).collect() };
-    let end = |next, differing: &[u8]| MembersEnd { next, differing: differing.to_vec() };
+    let end = |next, differing: &[u8]| MembersEnd { next, upto: 9, differing: differing.to_vec() };
     vec![
         body(|out| MemberDigest { cursor: 0, prints: vec![0] }.put(out)),
         body(|out| digest(16).put(out)),

@@ -635,7 +635,10 @@ fn a_flood_of_entries_ends_at_the_limit_and_stops_no_probe() {
         command: Command::Join { addrs: vec![addr(1)], retry: true },
     });
     let (id, _) = rig.requests.pop().expect("a join is asked for");
-    rig.respond(id, &from_peer(|out| MembersEnd { next: None, differing: vec![] }.put(out)));
+    rig.respond(
+        id,
+        &from_peer(|out| MembersEnd { next: None, upto: 0, differing: vec![] }.put(out)),
+    );
     let (id, _) = rig.requests.pop().expect("the state is asked for");
     rig.respond(id, &from_peer(|out| end.put(out)));
     assert!(rig.node.view().vector().len() <= VECTOR_ORIGINS_MAX);
@@ -929,7 +932,9 @@ fn a_session_without_an_end_is_broken_off() {
         command: Command::Join { addrs: vec![addr(1)], retry: true },
     });
     let page = |next: u64| {
-        from_peer(|out| MembersEnd { next: Some(next), differing: vec![0xff; 128] }.put(out))
+        from_peer(|out| {
+            MembersEnd { next: Some(next), upto: next, differing: vec![0xff; 128] }.put(out)
+        })
     };
     let (id, _) = rig.requests.pop().expect("a join is asked for");
     rig.respond(id, &page(0));
@@ -941,7 +946,10 @@ fn a_session_without_an_end_is_broken_off() {
         command: Command::Join { addrs: vec![addr(1)], retry: true },
     });
     let (id, _) = rig.requests.pop().expect("a join is asked for");
-    rig.respond(id, &from_peer(|out| MembersEnd { next: None, differing: vec![] }.put(out)));
+    rig.respond(
+        id,
+        &from_peer(|out| MembersEnd { next: None, upto: 0, differing: vec![] }.put(out)),
+    );
     let endless = from_peer(|out| DeltaEnd { boot: 9, cursor: 1, closed: None }.put(out));
     let mut pages = 0;
     while let Some((id, _)) = rig.requests.pop() {

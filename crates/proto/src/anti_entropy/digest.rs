@@ -47,6 +47,8 @@ impl MemberDigest {
 pub struct MembersEnd {
     /// Where the next page starts; `None`: this was the last.
     pub next: Option<u64>,
+    /// One past the last place of the table that the pages are of: who comes later is after it.
+    pub upto: u64,
     /// Which buckets differed, one bit each.
     pub differing: Vec<u8>,
 }
@@ -55,6 +57,7 @@ impl MembersEnd {
     pub fn put(&self, out: &mut Vec<u8>) {
         put_frame(out, kind::MEMBERS_END, |out| {
             put_varint(out, self.next.map_or(0, |n| n + 1));
+            put_varint(out, self.upto);
             out.extend_from_slice(&self.differing);
         });
     }
@@ -62,10 +65,11 @@ impl MembersEnd {
     pub fn decode(body: &[u8]) -> Decoded<MembersEnd> {
         let mut r = Reader::new(body);
         let next = r.varint("next page")?.checked_sub(1);
+        let upto = r.varint("end of table")?;
         if r.rest().len() > 128 {
             return Err(DecodeError::TooLong("differing buckets"));
         }
-        Ok(MembersEnd { next, differing: r.rest().to_vec() })
+        Ok(MembersEnd { next, upto, differing: r.rest().to_vec() })
     }
 
     pub fn differs(&self, bucket: usize) -> bool {

@@ -5,7 +5,7 @@
 /// Maps a hash to slot numbers. The caller compares the keys, so nothing is stored twice.
 /// Never iterated: its order is not part of any result.
 #[derive(Clone, Debug, Default)]
-pub struct SlotIndex {
+pub struct SlotIndex<const FULL: usize = 13> {
     /// 0 is empty, 1 is a grave, others are a tag of the hash and slot + 2.
     places: Vec<u32>,
     used: usize,
@@ -20,10 +20,10 @@ const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
 /// Slots are below this.
 pub const SLOTS_MAX: usize = SLOT_MASK as usize - 2;
 
-/// At most this share of the places is taken: 13/16.
-const TAKEN_MOST: (usize, usize) = (13, 16);
+/// At most `FULL` of so many places are taken: fewer are found sooner, more take less memory.
+const OF: usize = 16;
 
-impl SlotIndex {
+impl<const FULL: usize> SlotIndex<FULL> {
     #[inline]
     pub fn find(&self, hash: u64, mut same: impl FnMut(u32) -> bool) -> Option<u32> {
         if self.places.is_empty() {
@@ -48,17 +48,16 @@ impl SlotIndex {
     /// Adds a slot that is not in yet. `hash_of` re-hashes the present slots when the table grows.
     pub fn insert(&mut self, hash: u64, slot: u32, hash_of: impl FnMut(u32) -> u64) {
         assert!((slot as usize) < SLOTS_MAX, "slot {slot}: expected below {SLOTS_MAX}");
-        let (most, of) = TAKEN_MOST;
-        if (self.used + 1) * of > self.places.len() * most {
+        if (self.used + 1) * OF > self.places.len() * FULL {
             // A quarter more, or as many as before where graves had filled it.
-            self.resize(places_for(self.live + self.live / 4 + 4), hash_of);
+            self.resize(Self::places_for(self.live + self.live / 4 + 4), hash_of);
         }
         self.place(hash, slot);
     }
 
     /// Makes room for so many more, so that inserting them does not grow the table.
     pub fn reserve(&mut self, more: usize, hash_of: impl FnMut(u32) -> u64) {
-        let size = places_for(self.live + more);
+        let size = Self::places_for(self.live + more);
         if size > self.places.len() {
             self.resize(size, hash_of);
         }
@@ -116,12 +115,11 @@ impl SlotIndex {
             self.place(hash_of(slot), slot);
         }
     }
-}
 
-/// Places for so many slots and one more.
-fn places_for(slots: usize) -> usize {
-    let (most, of) = TAKEN_MOST;
-    (slots + 1) * of / most + 4
+    /// Places for so many slots and one more.
+    fn places_for(slots: usize) -> usize {
+        (slots + 1) * OF / FULL + 4
+    }
 }
 
 #[cfg(test)]
@@ -135,7 +133,7 @@ mod tests {
         let mut rng = Rng::from_u64(1);
         let mut model: BTreeMap<u64, u32> = BTreeMap::new();
         let mut keys: Vec<u64> = Vec::new();
-        let mut index = SlotIndex::default();
+        let mut index: SlotIndex = SlotIndex::default();
         for _ in 0..20_000 {
             let key = rng.below(600);
             if let Some(slot) = model.remove(&key) {

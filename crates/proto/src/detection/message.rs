@@ -217,11 +217,24 @@ pub struct Rebuttal {
 
 impl Rebuttal {
     pub fn put(self, out: &mut Vec<u8>) {
-        put_frame(out, kind::REBUTTAL, |out| {
-            put_u64(out, self.subject);
-            put_varint(out, self.incarnation);
-            put_u64(out, self.sum);
-        });
+        let (frame, len) = self.frame();
+        out.extend_from_slice(&frame[..len]);
+    }
+
+    /// The frame, and how many of the bytes it has: it is kept where it can be sent as it is.
+    pub fn frame(self) -> ([u8; 28], usize) {
+        let mut frame = [0; 28];
+        frame[0] = kind::REBUTTAL;
+        frame[2..10].copy_from_slice(&self.subject.to_le_bytes());
+        let (mut at, mut rest) = (10, self.incarnation);
+        while rest >= 0x80 {
+            frame[at] = rest as u8 | 0x80;
+            (at, rest) = (at + 1, rest >> 7);
+        }
+        frame[at] = rest as u8;
+        frame[at + 1..at + 9].copy_from_slice(&self.sum.to_le_bytes());
+        frame[1] = (at + 7) as u8;
+        (frame, at + 9)
     }
 
     /// Whom it is about, and what it says.

@@ -111,7 +111,7 @@ struct Class {
     links: Vec<Link>,
     free: u32,
     len: usize,
-    by_key: SlotIndex,
+    by_key: SlotIndex<8>,
     lists: Vec<List>,
 }
 

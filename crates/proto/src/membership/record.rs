@@ -85,6 +85,7 @@ pub struct Precedence {
 
 impl Precedence {
     /// The part of the checksum that is over the facts alone: equal ones stand for equal facts.
+    #[inline]
     pub fn facts_sum(self) -> u64 {
         self.sum.wrapping_sub(sum_of_incarnation(self.incarnation))
     }

@@ -192,6 +192,16 @@ impl Table {
         }
     }
 
+    /// A live member that stays so has a higher incarnation, and nothing else has changed.
+    pub fn raise(&mut self, slot: Slot, precedence: Precedence) {
+        let (before, after) = (self.print_of(slot), member_print(&self.key, precedence));
+        self.fingerprint -= before;
+        self.fingerprint += after;
+        let said = &mut self.said[slot as usize];
+        *said = Said::new(precedence, said.state());
+        self.index += 1;
+    }
+
     /// Replaces a known member's record; no facts: they are as before.
     pub fn update(
         &mut self,
@@ -325,11 +335,18 @@ impl Table {
         self.by_id.find(short, |slot| self.id(slot).short() == short)
     }
 
-    /// The member with this short identity, if what is known of it is this very record: the sum is
-    /// over its facts, so nothing else has to be looked at.
+    /// The member that a record with these facts is about, if they are those that are known: they
+    /// begin with the identity, so their sum tells members apart.
     #[inline]
-    pub fn find_known(&self, short: u64, precedence: Precedence) -> Option<Slot> {
-        self.by_id.find(short, |slot| self.said[slot as usize].is(precedence))
+    pub fn find_same_facts(&self, short: u64, said: Precedence) -> Option<Slot> {
+        let facts = said.facts_sum();
+        self.by_id.find(short, |slot| self.precedence(slot).facts_sum() == facts)
+    }
+
+    /// Whether this is what is known of a member, word for word.
+    #[inline]
+    pub fn says(&self, slot: Slot, said: Precedence) -> bool {
+        self.said[slot as usize].is(said)
     }
 
     /// The member that a user means by this name: a live one before a failed one before one that
@@ -394,6 +411,7 @@ impl Table {
         self.state(slot).standing
     }
 
+    #[inline]
     pub fn precedence(&self, slot: Slot) -> Precedence {
         let said = self.said[slot as usize];
         Precedence::new(said.incarnation(), said.state().standing, said.sum)

@@ -72,7 +72,7 @@ impl Node {
     /// those whose address hashes alike. Read before anything is checked: it decides who pays, nothing
     /// more.
     pub(super) fn payer(
-        &self,
+        &mut self,
         from: SocketAddr,
         sealed_by: Option<NodeId>,
         bytes: &[u8],
@@ -88,28 +88,36 @@ impl Node {
             sealed_by.is_some() || known == from || !is_datagram && known.ip() == from.ip()
         };
         match slot.filter(|&slot| slot != ME).filter(lives_there) {
-            Some(slot) => Payer(slot),
+            Some(slot) => {
+                self.pulse.sender = slot;
+                Payer(slot)
+            }
             None => Payer(STRANGER | stranger(from, self.boot)),
         }
     }
 
     /// Whether a datagram is looked at; what it costs is known afterwards.
-    pub(super) fn may_enter(&mut self, payer: Payer, bytes: &[u8], now: Time) -> bool {
-        let terms = self.packet_terms(payer, now);
+    pub(super) fn may_enter(&self, payer: Payer, bytes: &[u8], terms: Terms, now: Time) -> bool {
         let left = self.admission.packets.left(payer.0, terms, now);
         let overdraft = if is_liveness(bytes) { terms.capacity * LIVENESS_SHARE } else { 0.0 };
         left + overdraft > 0.0
     }
 
-    pub(super) fn charge(&mut self, payer: Payer, bytes: usize, worth: Worth, now: Time) {
+    pub(super) fn charge(
+        &mut self,
+        payer: Payer,
+        bytes: usize,
+        worth: Worth,
+        terms: Terms,
+        now: Time,
+    ) {
         let price = if worth == Worth::Useful { USEFUL } else { 1.0 };
         let cost = (PACKET_COST + bytes as f32) * price;
-        let terms = self.packet_terms(payer, now);
         self.admission.packets.take(payer.0, cost, terms, now);
     }
 
     /// A quarter more than this node tells a member, what probes need, and the allowance.
-    fn packet_terms(&mut self, payer: Payer, now: Time) -> Terms {
+    pub(super) fn packet_terms(&mut self, payer: Payer, now: Time) -> Terms {
         self.measure_told(now);
         let peers = self.table.live().len().max(1);
         let sharing = if payer.0 < STRANGER { peers } else { peers.min(STRANGERS_MAX as usize) };

@@ -38,6 +38,10 @@ pub(super) enum Ask {
         attempt: u64,
         cursor: u64,
     },
+    /// Members after this place of the peer's table.
+    WhoCame {
+        from: u64,
+    },
     /// Members that differ; `sent` collects what the peer has, to push what it lacks.
     Members {
         cursor: u64,
@@ -92,7 +96,7 @@ impl Ask {
     pub(super) fn spent(&self) -> Spent {
         match self {
             Ask::StreamProbe => Spent::Probe,
-            Ask::Join { .. } => Spent::Join,
+            Ask::Join { .. } | Ask::WhoCame { .. } => Spent::Join,
             Ask::Push => Spent::Delta,
             Ask::Compare { .. } | Ask::Exchange(_) => Spent::Sketch,
             Ask::Members { .. }
@@ -142,6 +146,7 @@ impl Node {
             Ask::Fetch { dot, .. } => {
                 self.sessions.fetching.remove(&dot);
             }
+            Ask::WhoCame { .. } => self.joins.arrival = None,
             Ask::Compare { .. } | Ask::Exchange(_) => self.sessions.comparing = None,
             Ask::Learn(_) => self.forgetting.learning_ended(),
             Ask::Members { .. } | Ask::Push | Ask::Vectors | Ask::Delta(_) | Ask::Mend { .. } => {}

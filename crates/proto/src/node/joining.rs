@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::arriving::Arrival;
 use super::asking::{Ask, Asked, Exchange};
 use super::packets::{Spent, Via};
 use super::{Node, Seed, reply};
@@ -36,6 +37,8 @@ pub(super) struct Joins {
     next_id: u64,
     /// Forgotten members that may still be asked to announce themselves in this period.
     pub recalls: usize,
+    /// While this node is new itself.
+    pub arrival: Option<Arrival>,
 }
 
 #[derive(Debug)]
@@ -129,7 +132,8 @@ impl Joins {
 
     pub(super) fn next_deadline(&self) -> Time {
         let next = |a: &Attempt| if a.retry && a.open > 0 { Time::NEVER } else { a.at };
-        self.attempts.iter().map(next).min().unwrap_or(Time::NEVER)
+        let arrival = self.arrival.as_ref().map_or(Time::NEVER, Arrival::next_deadline);
+        self.attempts.iter().map(next).min().unwrap_or(Time::NEVER).min(arrival)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -290,6 +294,7 @@ impl Node {
         id: u64,
         peer: NodeId,
         addr: SocketAddr,
+        upto: u64,
         now: Now,
         out: &mut Outbox,
     ) {
@@ -298,6 +303,7 @@ impl Node {
         for seed in self.seeds.iter_mut().filter(|s| s.addr == addr) {
             seed.id = Some(peer);
         }
+        self.arrived(peer, addr, upto, now.mono);
         self.look_again(now.mono);
         self.open_delta(peer, addr, Exchange::Joining, out);
     }
@@ -324,7 +330,7 @@ impl Node {
                 kind::MEMBERS_END => {
                     let end = MembersEnd::decode(body)?;
                     let Some(next) = end.next else {
-                        self.joined(attempt, peer, addr, now, out);
+                        self.joined(attempt, peer, addr, end.upto, now, out);
                         return Ok(());
                     };
                     if next <= cursor {

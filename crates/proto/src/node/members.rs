@@ -162,7 +162,7 @@ impl Node {
                 self.flapped(slot, Flap::Return, now.mono, out);
             }
         }
-        if via != Via::Joining && self.may_tell_of(slot, Topic::Member, now.mono) {
+        if self.tells_of_newcomer(via) && self.may_tell_of(slot, Topic::Member, now.mono) {
             self.tell(Topic::Member, u64::from(slot), now.mono);
         }
         self.retire_outlived(slot, now, out);
@@ -218,6 +218,24 @@ impl Node {
         self.receipts.delays.members.add(self.way_here(via, None, now));
         let tell = via != Via::Joining && self.is_worth_telling(slot, precedence, now.mono);
         self.install(slot, facts, precedence, tell, now, out);
+    }
+
+    /// What most fresh rumours with the facts that are known say: a member that was and is alive has
+    /// a higher incarnation. Applied at once, as [`Node::update_member`] would; false where there is more to it.
+    pub(super) fn rises(&mut self, slot: Slot, said: Precedence, via: Via, now: Now) -> bool {
+        let known = self.table.precedence(slot);
+        let alive = known.standing == Standing::Alive && said.standing == Standing::Alive;
+        let rises = alive && said.incarnation > known.incarnation;
+        let plain = self.table.is_live(slot) && self.suspicions.get(slot).is_none();
+        if !rises || !plain || self.jumps(slot, said.incarnation, now.mono) {
+            return false;
+        }
+        self.receipts.delays.members.add(self.way_here(via, None, now));
+        self.table.raise(slot, said);
+        if self.may_rise(slot, now.mono) {
+            self.tell_rebuttal(slot, now.mono);
+        }
+        true
     }
 
     /// A member that says that it is here, over and over, is told of as often as is needed.
@@ -291,7 +309,7 @@ impl Node {
         match precedence.standing {
             _ if !tell || calmly && !self.may_tell_of(slot, Topic::Member, now.mono) => {}
             Standing::Failed => self.relay_verdict(slot, now.mono),
-            _ if rebutted => self.tell_rebuttal(slot, now.mono, out),
+            _ if rebutted => self.tell_rebuttal(slot, now.mono),
             _ => self.tell(Topic::Member, u64::from(slot), now.mono),
         }
         self.retire_outlived(slot, now, out);

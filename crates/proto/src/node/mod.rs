@@ -10,6 +10,7 @@
 //! | `probing` | probes, helpers, witnesses, recontact |
 //! | `adapting` | settings taken over live, the pace of gossip, the budget |
 //! | `aggregates` | numbers over all members, exchanged in epochs |
+//! | `arriving` | who else came with a newcomer |
 //! | `asking` | what a request of ours asks for |
 //! | `branching` | events handed down a tree, and again where nobody answers |
 //! | `cuts` | losses told as one event, which side of a split may own |
@@ -36,6 +37,7 @@ mod adapting;
 mod admission;
 mod aggregates;
 mod answering;
+mod arriving;
 mod asking;
 mod branching;
 mod cuts;
@@ -496,6 +498,7 @@ impl Node {
         self.run_suspicions(now, out);
         self.run_cuts(now, out);
         self.run_joins(now, out);
+        self.run_arrival(now.mono, out);
         self.run_sessions(now, out);
         self.run_receipts(now, out);
         self.run_flags(now, out);

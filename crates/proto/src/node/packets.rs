@@ -87,12 +87,13 @@ impl Node {
             return;
         }
         let payer = self.payer(from, sealed_by, bytes, true);
-        if !self.may_enter(payer, bytes, now.mono) {
+        let terms = self.packet_terms(payer, now.mono);
+        if !self.may_enter(payer, bytes, terms, now.mono) {
             self.stats.drop_limited += 1;
             return;
         }
         let worth = self.read_datagram(from, sealed_by, bytes, now, out);
-        self.charge(payer, bytes.len(), worth, now.mono);
+        self.charge(payer, bytes.len(), worth, terms, now.mono);
     }
 
     fn read_datagram(
@@ -140,7 +141,12 @@ impl Node {
         let mut probing = false;
         for frame in Frames::new(body) {
             let (kind, body) = frame?;
-            if self.is_known(kind, body) {
+            if kind == kind::TRAIL {
+                trail = Some(body);
+                continue;
+            }
+            let about = self.about(kind, body);
+            if about.is_some_and(|(slot, said)| self.is_known(slot, said)) {
                 trail = None;
                 known += 1;
                 known_bytes += body.len() as u64;
@@ -148,12 +154,13 @@ impl Node {
             }
             fresh += u64::from(is_rumour(kind));
             probing |= matches!(kind, kind::PING | kind::PING_REQ | kind::ACK);
-            if kind == kind::TRAIL {
-                trail = Some(body);
-                continue;
-            }
             if let Some(trail) = trail.take() {
                 self.receipts.trail = Trail::decode(trail, now.mono, self.transit(sender))?;
+            }
+            let via = Via::Rumour(sender);
+            if about.is_some_and(|(slot, said)| self.rises(slot, said, via, now)) {
+                self.receipts.trail = Trail::NONE;
+                continue;
             }
             let before = self.told_again();
             self.frame(kind, body, sender, from, now, out)?;
@@ -172,18 +179,23 @@ impl Node {
         self.stats.limited_writes + self.stats.limited_rises
     }
 
-    /// Whether a rumour about another member says what is known of it, word for word, and nobody
-    /// counts how often it is heard.
+    /// Which other member a rumour is about, and what it says; none where its facts are new.
     #[inline]
-    fn is_known(&self, kind: u8, body: &[u8]) -> bool {
-        let said = match kind {
-            kind::MEMBER => record::glance(body),
-            kind::REBUTTAL => Rebuttal::decode(body).ok().map(Rebuttal::said),
-            _ => return false,
+    fn about(&self, kind: u8, body: &[u8]) -> Option<(Slot, Precedence)> {
+        let (short, said) = match kind {
+            kind::MEMBER => record::glance(body)?,
+            kind::REBUTTAL => Rebuttal::decode(body).ok()?.said(),
+            _ => return None,
         };
+        let slot = self.table.find_same_facts(short, said).filter(|&slot| slot != ME)?;
+        Some((slot, said))
+    }
+
+    /// Whether that is known, word for word, and nobody counts how often it is heard.
+    #[inline]
+    fn is_known(&self, slot: Slot, said: Precedence) -> bool {
         let uncounted = matches!(self.config.damping, Damping::Sends | Damping::Age);
-        let find = |(short, said)| self.table.find_known(short, said);
-        uncounted && said.and_then(find).is_some_and(|slot| slot != ME)
+        uncounted && self.table.says(slot, said)
     }
 
     /// How long a packet of this member was on its way: half of a round trip.
@@ -578,15 +590,13 @@ impl Node {
     }
 
     /// A member has a new incarnation and nothing else: the frame that says so is kept as it is.
-    pub(super) fn tell_rebuttal(&mut self, slot: Slot, now: Time, out: &mut Outbox) {
+    pub(super) fn tell_rebuttal(&mut self, slot: Slot, now: Time) {
         if self.config.rumours {
             let Precedence { incarnation, sum, .. } = self.table.precedence(slot);
             let subject = self.table.id(slot).short();
-            let start = out.bytes.len();
-            Rebuttal { subject, incarnation, sum }.put(&mut out.bytes);
+            let (frame, len) = Rebuttal { subject, incarnation, sum }.frame();
             let (key, trail) = (u64::from(slot) | REBUTTAL_KEY, self.receipts.trail.anew());
-            self.enqueue(Topic::Member, key, trail, &out.bytes[start..]);
-            out.bytes.truncate(start);
+            self.enqueue(Topic::Member, key, trail, &frame[..len]);
             self.rounds.fresh(now, self.config.batch);
         }
     }

@@ -173,7 +173,8 @@ impl Node {
         for bucket in (0..buckets).filter(|&b| all || ours[b] != digest.prints[b]) {
             differing[bucket / 8] |= 1 << (bucket % 8);
         }
-        let mut end = MembersEnd { next: None, differing };
+        let upto = u64::from(self.table.slots_end());
+        let mut end = MembersEnd { next: None, upto, differing };
         let first = digest.cursor.min(u64::from(u32::MAX)) as Slot;
         for slot in first..self.table.slots_end() {
             if !self.table.in_use(slot) || !end.differs(bucket_of(self.table.id(slot), buckets)) {

@@ -460,6 +460,13 @@ impl Node {
                 }
                 result
             }
+            Ask::WhoCame { from } => {
+                let result = self.who_came_answered(peer, asked.addr, from, body, now, out);
+                if result.is_err() {
+                    self.joins.arrival = None;
+                }
+                result
+            }
             Ask::Members { cursor, prints, sent } => {
                 self.members_answered(peer, asked.addr, cursor, prints, sent, body, now, out)
             }

@@ -256,7 +256,7 @@ impl Node {
 
     /// Any sign of life undoes what this node alone believes.
     pub(super) fn heard_from(&mut self, sender: NodeId, now: Now, out: &mut Outbox) {
-        if let Some(slot) = self.table.find(sender) {
+        if let Some(slot) = self.slot_of(sender) {
             self.pulse.sender = slot;
             self.table.heard(slot, now.mono);
             self.choice.refused.remove(slot);
