@@ -25,6 +25,8 @@ const PACKET_BYTES: usize = 1400;
 
 /// Nothing is due: the node starts at one second, its first probe is later than this.
 const TICK: Duration = Duration::from_millis(10);
+/// A rise of an incarnation is told on as if it were the first of its member.
+const ALLOWANCE_RETURNS: Duration = Duration::from_secs(2);
 const STILL: Now = Now { mono: Time(1_000_000_001), wall_ms: 1 };
 
 pub fn config() -> Config {
@@ -102,13 +104,17 @@ impl Measured for Work {
             // The whole backlog anew.
             self.incarnation += 1;
             let news = self.ours.records(self.incarnation, self.members, &mut self.rng);
+            // Not all in one instant: members have an allowance of rises that are told on.
             for (from, bytes) in &news {
+                self.ours.now.mono += TICK;
                 self.ours.datagram(*from, bytes);
+                self.ours.out.clear();
             }
         }
         if self.what == What::Fresh {
             // As many as stay in the cache, as received datagrams do: of random members.
             self.incarnation += 1;
+            self.ours.now.mono += ALLOWANCE_RETURNS;
             self.packets =
                 self.ours.records(self.incarnation, FRESH.min(self.members), &mut self.rng);
         }

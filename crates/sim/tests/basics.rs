@@ -39,12 +39,13 @@ fn eventful_hash(seed: u64) -> u128 {
 /// T9: every byte that leaves a node has a cause.
 #[test]
 fn bytes_by_cause_sum_to_all_bytes() {
-    let world = eventful(3);
     let mut all = Spent::default();
-    for host in 0..world.len() {
-        let (spent, traffic) = (world.spent(host), world.traffic(host));
-        assert_eq!(spent.total(), traffic.bytes_sent + traffic.stream_bytes_sent);
-        all += spent;
+    for world in [eventful(3), eventful(4), eventful(5)] {
+        for host in 0..world.len() {
+            let (spent, traffic) = (world.spent(host), world.traffic(host));
+            assert_eq!(spent.total(), traffic.bytes_sent + traffic.stream_bytes_sent);
+            all += spent;
+        }
     }
     println!("{all:?}");
     // Heartbeats are for another detector than the default one, pulls for keyspaces that say so.

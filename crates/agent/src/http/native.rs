@@ -248,7 +248,7 @@ fn pace(paced: Option<&Paced>, wanted: &Config) -> serde_json::Value {
 
 /// How many live members hold which state, as each last said.
 fn groups(groups: &Groups) -> serde_json::Value {
-    let of = |&(print, members): &(u64, usize)| json!({ "state": format!("{print:016x}"), "members": members });
+    let of = |&(print, members): &(u32, usize)| json!({ "state": format!("{print:08x}"), "members": members });
     let shown: Vec<_> = groups.groups.iter().take(GROUPS_SHOWN).map(of).collect();
     let more = groups.groups.len().saturating_sub(GROUPS_SHOWN);
     json!({ "groups": shown, "more": more, "unheard": groups.unheard })

@@ -173,6 +173,7 @@ impl Coordinates {
     pub fn heard(&mut self, slot: Slot, body: &[u8], slots: Slot) -> Decoded<()> {
         Coordinate::decode(body)?;
         if self.told.len() <= slot as usize {
+            self.told.reserve_exact(slots as usize - self.told.len());
             self.told.resize(slots as usize, UNKNOWN);
         }
         self.told[slot as usize].copy_from_slice(&body[..ENCODED]);

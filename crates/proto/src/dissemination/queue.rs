@@ -26,8 +26,30 @@ const TOPICS: [Topic; 4] = [Topic::Accusation, Topic::Member, Topic::State, Topi
 
 /// Sends that the lists tell apart; more count as this many.
 const SENDS_MAX: u32 = 512;
-/// Bytes that are kept with a rumour. A line of the cache holds all of it.
+/// Bytes of a frame that are kept with its rumour. A line of the cache holds all of it.
 pub const READY_BYTES_MAX: usize = 39;
+
+/// A short frame that can be sent as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Ready {
+    bytes: [u8; READY_BYTES_MAX],
+    len: u8,
+}
+
+impl Ready {
+    /// The owner of the rumour is asked for its frame.
+    pub const NONE: Ready = Ready { bytes: [0; READY_BYTES_MAX], len: 0 };
+
+    /// The first `len` of these bytes.
+    #[inline]
+    pub fn new<const N: usize>(bytes: &[u8; N], len: usize) -> Ready {
+        const { assert!(N <= READY_BYTES_MAX, "it is short") };
+        let mut ready = Ready::NONE;
+        ready.bytes[..N].copy_from_slice(bytes);
+        ready.len = len.min(N) as u8;
+        ready
+    }
+}
 
 /// What encoding a rumour gave.
 pub enum Encoded {
@@ -52,9 +74,7 @@ struct Rumour {
     key: u64,
     /// How it came here.
     trail: Trail,
-    /// The frame itself, where it is short; else its owner is asked.
-    ready: [u8; READY_BYTES_MAX],
-    ready_len: u8,
+    ready: Ready,
 }
 
 /// What links a rumour to its neighbours among those sent as often. Apart from the rumours, so that
@@ -126,37 +146,33 @@ impl RumourQueue {
     /// Queues news, or news that supersedes what the key meant. Where `most` of the topic wait
     /// already, the one that was told most often is shed; returns whether one was.
     pub fn push(&mut self, topic: Topic, key: u64, trail: Trail, most: usize) -> bool {
-        self.push_ready(topic, key, trail, most, &[])
+        self.push_ready(topic, key, trail, most, Ready::NONE)
     }
 
-    /// The same for news whose frame is ready: at most [`READY_BYTES_MAX`], or its owner is asked.
+    /// The same for news whose frame is ready.
     pub fn push_ready(
         &mut self,
         topic: Topic,
         key: u64,
         trail: Trail,
         most: usize,
-        frame: &[u8],
+        ready: Ready,
     ) -> bool {
         let class = &mut self.classes[topic as usize];
         let found = class.find(key);
         let shed = found.is_none() && class.len >= most && class.shed();
         let at = match found {
             Some(at) if class.links[at as usize].list == FRESH => {
-                let rumour = &mut class.rumours[at as usize];
-                rumour.trail = trail;
-                rumour.make_ready(frame);
+                class.rumours[at as usize] = Rumour { key, trail, ready };
                 return false;
             }
             Some(at) => {
                 class.unlink(at);
+                class.rumours[at as usize] = Rumour { key, trail, ready };
                 at
             }
-            None => class.add(key),
+            None => class.add(Rumour { key, trail, ready }),
         };
-        let rumour = &mut class.rumours[at as usize];
-        rumour.trail = trail;
-        rumour.make_ready(frame);
         class.links[at as usize].sends = 0;
         class.link(at, FRESH);
         shed
@@ -167,7 +183,7 @@ impl RumourQueue {
     pub fn remind(&mut self, topic: Topic, key: u64, copies: u32, limit: u32) {
         let class = &mut self.classes[topic as usize];
         if class.find(key).is_none() {
-            let at = class.add(key);
+            let at = class.add(Rumour { key, trail: Trail::NONE, ready: Ready::NONE });
             let sends = sends_max(topic as usize, limit).saturating_sub(copies) as u16;
             class.links[at as usize].sends = sends;
             class.link(at, list_of(sends));
@@ -302,13 +318,6 @@ fn list_of(sends: u16) -> u16 {
 }
 
 impl Rumour {
-    /// Keeps the frame, if it is short.
-    fn make_ready(&mut self, frame: &[u8]) {
-        let kept = if frame.len() <= READY_BYTES_MAX { frame } else { &[] };
-        self.ready[..kept.len()].copy_from_slice(kept);
-        self.ready_len = kept.len() as u8;
-    }
-
     /// Appends the frame that is ready, after its trail.
     #[inline]
     fn put(&self, telling: Telling, out: &mut Vec<u8>) -> Encoded {
@@ -316,8 +325,8 @@ impl Rumour {
             return Encoded::Gone;
         }
         self.trail.put(out, telling.now);
-        let end = out.len() + usize::from(self.ready_len);
-        out.extend_from_slice(&self.ready); // of one length: no call
+        let end = out.len() + usize::from(self.ready.len);
+        out.extend_from_slice(&self.ready.bytes); // of one length: no call
         out.truncate(end);
         Encoded::Yes
     }
@@ -348,7 +357,7 @@ impl Class {
             let mut at = self.first(list);
             while let (Some(rumour), Some(link)) = self.get_mut(at) {
                 let (start, next) = (out.len(), link.next);
-                let encoded = match rumour.ready_len {
+                let encoded = match rumour.ready.len {
                     0 => encode(rumour.key, rumour.trail, out),
                     _ => rumour.put(telling, out),
                 };
@@ -414,9 +423,9 @@ impl Class {
         self.by_key.find(key, |at| self.rumours[at as usize].key == key)
     }
 
-    /// A place for a rumour of this key, in no list yet.
-    fn add(&mut self, key: u64) -> u32 {
-        let rumour = Rumour { key, trail: Trail::NONE, ready: [0; READY_BYTES_MAX], ready_len: 0 };
+    /// A place for a rumour, in no list yet.
+    fn add(&mut self, rumour: Rumour) -> u32 {
+        let key = rumour.key;
         let link = Link { next: END, before: END, sends: 0, list: FRESH };
         let at = if self.free == END {
             self.rumours.push(rumour);
@@ -565,14 +574,15 @@ mod tests {
             q.sent(1, 9);
             out
         };
-        q.push_ready(Topic::Member, 1, Trail::NONE, 10, b"first");
-        q.push_ready(Topic::Member, 2, Trail::NONE, 10, &[7; READY_BYTES_MAX]);
-        assert_eq!(told(&mut q), [&b"first"[..], &[7; READY_BYTES_MAX]].concat());
-        q.push_ready(Topic::Member, 1, Trail::NONE, 10, b"then");
-        assert_eq!(told(&mut q), [&b"then"[..], &[7; READY_BYTES_MAX]].concat());
-        q.push_ready(Topic::Member, 1, Trail::NONE, 10, &[8; READY_BYTES_MAX + 1]);
+        let longest = [7; READY_BYTES_MAX];
+        q.push_ready(Topic::Member, 1, Trail::NONE, 10, Ready::new(b"first", 5));
+        q.push_ready(Topic::Member, 2, Trail::NONE, 10, Ready::new(&longest, longest.len()));
+        assert_eq!(told(&mut q), [&b"first"[..], &longest].concat());
+        q.push_ready(Topic::Member, 1, Trail::NONE, 10, Ready::new(b"then more", 4));
+        assert_eq!(told(&mut q), [&b"then"[..], &longest].concat());
+        q.push(Topic::Member, 1, Trail::NONE, 10);
         q.remove(Topic::Member, 2);
-        assert_eq!(told(&mut q), [1, 1, 1, 1, 1, 1, 1, 1, 1, 1], "too long: its owner is asked");
+        assert_eq!(told(&mut q), [1, 1, 1, 1, 1, 1, 1, 1, 1, 1], "its owner is asked");
     }
 
     #[test]

@@ -60,6 +60,16 @@ impl Buckets {
         *bucket = Bucket { key: bucket.key, at: millis(now), level: left };
     }
 
+    /// Takes this much if anything is left; whether it did.
+    pub fn take_if_any(&mut self, key: u32, amount: f32, terms: Terms, now: Time) -> bool {
+        let bucket = self.place(key, terms, now);
+        let left = level(bucket, terms, now);
+        if left > 0.0 {
+            *bucket = Bucket { key: bucket.key, at: millis(now), level: left - amount };
+        }
+        left > 0.0
+    }
+
     /// The key's own bucket, a new one in the place of one that is full, or the crowd's.
     fn place(&mut self, key: u32, terms: Terms, now: Time) -> &mut Bucket {
         loop {

@@ -520,7 +520,7 @@ impl Table {
             }
             None => {
                 if self.said.len() == self.said.capacity() {
-                    self.make_room(self.said.len() / 8 + 1);
+                    self.make_room(self.said.len() / 16 + 1);
                 }
                 self.said.push(said);
                 self.contacts.push(contact);

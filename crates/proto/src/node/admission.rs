@@ -144,11 +144,7 @@ impl Node {
 
     /// Whether a request is served.
     pub(super) fn may_ask(&mut self, payer: Payer, now: Time) -> bool {
-        let served = self.admission.requests.left(payer.0, REQUESTS, now) > 0.0;
-        if served {
-            self.admission.requests.take(payer.0, 1.0, REQUESTS, now);
-        }
-        served
+        self.admission.requests.take_if_any(payer.0, 1.0, REQUESTS, now)
     }
 
     /// Whether rumours may bring another entry or event of this member.
@@ -188,10 +184,8 @@ impl Node {
 
     /// Whether a rise of this member's incarnation is told on.
     pub(super) fn may_rise(&mut self, slot: Slot, now: Time) -> bool {
-        let told = self.admission.rises.left(slot, RISES, now) > 0.0;
-        if told {
-            self.admission.rises.take(slot, 1.0, RISES, now);
-        } else {
+        let told = self.admission.rises.take_if_any(slot, 1.0, RISES, now);
+        if !told {
             self.stats.limited_rises += 1;
             self.sessions.members_pace.overrun();
         }

@@ -21,7 +21,7 @@ use crate::detection::suspicion::Suspicions;
 use crate::dissemination::events::{EventLog, StoredEvent};
 use crate::dissemination::interest::Interest;
 use crate::dissemination::pull::Pull;
-use crate::dissemination::queue::{Encoded, Telling, Topic};
+use crate::dissemination::queue::{Encoded, Ready, Telling, Topic};
 use crate::dissemination::trail::Trail;
 use crate::dissemination::tree::{Span, Taken};
 use crate::flow;
@@ -584,7 +584,7 @@ impl Node {
     /// Queues news for the next packets and, as it is fresh, for a round of its own.
     pub(super) fn tell(&mut self, topic: Topic, key: u64, now: Time) {
         if self.config.rumours || topic == Topic::Accusation {
-            self.enqueue(topic, key, self.receipts.trail.anew(), &[]);
+            self.enqueue(topic, key, self.receipts.trail.anew(), Ready::NONE);
             self.rounds.fresh(now, self.config.batch);
         }
     }
@@ -596,15 +596,15 @@ impl Node {
             let subject = self.table.id(slot).short();
             let (frame, len) = Rebuttal { subject, incarnation, sum }.frame();
             let (key, trail) = (u64::from(slot) | REBUTTAL_KEY, self.receipts.trail.anew());
-            self.enqueue(Topic::Member, key, trail, &frame[..len]);
+            self.enqueue(Topic::Member, key, trail, Ready::new(&frame, len));
             self.rounds.fresh(now, self.config.batch);
         }
     }
 
     /// Every queue is bounded at its entrance; what is shed is counted, and repair brings it.
-    fn enqueue(&mut self, topic: Topic, key: u64, trail: Trail, frame: &[u8]) {
+    fn enqueue(&mut self, topic: Topic, key: u64, trail: Trail, ready: Ready) {
         self.adapting.note_change();
-        if self.queue.push_ready(topic, key, trail, self.config.rumours_max, frame) {
+        if self.queue.push_ready(topic, key, trail, self.config.rumours_max, ready) {
             let shed = match topic {
                 Topic::Accusation => &mut self.stats.shed_accusations,
                 Topic::Member => &mut self.stats.shed_members,
@@ -633,7 +633,7 @@ impl Node {
     /// Queues what others can tell as well: that somebody is doubted, gone, or back.
     pub(super) fn relay(&mut self, topic: Topic, key: u64, now: Time) {
         if self.config.rumours || topic == Topic::Accusation {
-            self.enqueue(topic, key, Trail::NONE, &[]);
+            self.enqueue(topic, key, Trail::NONE, Ready::NONE);
             self.rounds.relay(now, self.config.batch, self.config.tick);
         }
     }
