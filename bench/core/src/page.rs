@@ -17,8 +17,9 @@ ours, on one core. Nothing here is edited by hand.
   packet, look-up of the sender, every timer and the deadline are in it, divided by the updates in it. Ours
   are records of 65 bytes with name, address, boot number and checksum, 21 a datagram; foca's are its best case:
   a copyable identity of 8 bytes, 9 on the wire, 100 a packet, no checksum.
-- *Fresh*: a higher incarnation of random members. foca's backlog is empty at first, its best case.
-- *One packet*: a round of gossip with one peer, from the choice of the peer to the sealed packet, of some 45
+- *Fresh*: a higher incarnation of a thousand random members, two seconds after the last ones. foca's backlog
+  is empty at first, its best case.
+- *One packet*: a round of gossip with one peer, from the choice of the peer to the sealed packet, of some 60
   refutations (a higher incarnation, all else as before). For foca one packet of its `gossip`.
 - *Join*: virtual time, every way takes 1 ms, nothing is lost, default settings for a LAN. Bytes are those of
   datagrams and streams until all know all (foca: 60 s), in encoded records of each.

@@ -24,8 +24,9 @@ pub fn measure(part: &str, scale: &Scale, give: &mut dyn FnMut(Row)) {
         return join(scale.joining, give);
     }
     if part == "instructions" {
-        // The others prepare each run anew, which would be counted too.
-        return [What::Known, What::Ping].into_iter().filter_map(instructions).for_each(give);
+        // Fresh updates are prepared anew for each run, which would be counted too.
+        let counted = [What::Known, What::Fill, What::Ping];
+        return counted.into_iter().filter_map(instructions).for_each(give);
     }
     let what = What::ALL.into_iter().find(|what| what.name() == part);
     let what = what.unwrap_or_else(|| unreachable!("{part:?} is no part"));
@@ -88,12 +89,14 @@ fn join(n: usize, give: &mut dyn FnMut(Row)) {
 /// `runs` of it.
 pub fn spin(what: What, members: usize, runs: usize) -> usize {
     let mut work = ours::Work::new(what, members);
-    (0..runs)
-        .map(|_| {
+    // A backlog lasts for several runs.
+    let once = |run: usize| {
+        if run == 0 || what != What::Fill {
             crate::measure::Measured::prepare(&mut work);
-            crate::measure::Measured::run(&mut work)
-        })
-        .sum()
+        }
+        crate::measure::Measured::run(&mut work)
+    };
+    (0..runs).map(once).sum()
 }
 
 /// Instructions of one unit among ten thousand members, where valgrind is there to count them.
