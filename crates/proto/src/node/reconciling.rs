@@ -17,6 +17,7 @@ use crate::anti_entropy::ladder::{
 };
 use crate::anti_entropy::live::Part;
 use crate::anti_entropy::merkle::{Page, Span, Walk};
+use crate::anti_entropy::mismatch::Verdict;
 use crate::base::id::NodeId;
 use crate::base::time::{Now, Time};
 use crate::config::Reconciliation;
@@ -82,6 +83,23 @@ enum Search {
 }
 
 impl Node {
+    /// How long news takes is worked out only where something differs.
+    pub(super) fn members_verdict(&mut self, theirs: u64, now: Time) -> Verdict {
+        if self.members_mismatch.agrees(theirs) {
+            return Verdict::Equal;
+        }
+        let spread = self.spread_time();
+        self.members_mismatch.compare(theirs, false, now, spread)
+    }
+
+    pub(super) fn state_verdict(&mut self, theirs: u64, lasting: bool, now: Time) -> Verdict {
+        if self.state_mismatch.agrees(theirs) {
+            return Verdict::Equal;
+        }
+        let spread = self.state_spread();
+        self.state_mismatch.compare(theirs, lasting, now, spread)
+    }
+
     /// Sums of the live entries and of the rest.
     pub(super) fn sums(&self) -> Sums {
         let rest = self.store.vector_print().0.wrapping_add(self.events.print().0);

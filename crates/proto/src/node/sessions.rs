@@ -187,23 +187,6 @@ impl Node {
         None
     }
 
-    /// How long news takes is worked out only where something differs.
-    fn members_verdict(&mut self, theirs: u64, now: Time) -> Verdict {
-        if self.members_mismatch.agrees(theirs) {
-            return Verdict::Equal;
-        }
-        let spread = self.spread_time();
-        self.members_mismatch.compare(theirs, false, now, spread)
-    }
-
-    fn state_verdict(&mut self, theirs: u64, lasting: bool, now: Time) -> Verdict {
-        if self.state_mismatch.agrees(theirs) {
-            return Verdict::Equal;
-        }
-        let spread = self.state_spread();
-        self.state_mismatch.compare(theirs, lasting, now, spread)
-    }
-
     /// A member that was lost, or a seed, answers with another fingerprint: no need to wait whether
     /// rumours close that.
     pub(super) fn found_again(
