@@ -122,7 +122,8 @@ pub struct Table {
     contacts: Vec<Contact>,
     facts: Vec<Option<Arc<Facts>>>,
     free: Vec<Slot>,
-    by_id: SlotIndex,
+    /// Asked for with each record and packet: sparser than the names.
+    by_id: SlotIndex<10>,
     by_name: SlotIndex,
     /// Live peers in probing order; the part before `probed` had its turn in this pass.
     live: Vec<Slot>,
