@@ -590,12 +590,11 @@ fn frame(choices: &mut Choices<'_>, out: &mut Vec<u8>) {
             put_id(out, id(choices.below(CAST)));
         }),
         14 => digest(choices).put(out),
-        15 => MembersEnd {
-            next: (choices.below(4) == 0).then(|| choices.u64() >> 1),
-            upto: choices.u64() >> choices.below(64),
-            differing: choices.bytes().iter().take(128).copied().collect(),
+        15 => {
+            let next = (choices.below(4) == 0).then(|| choices.u64() >> 1);
+            let differing = choices.bytes().iter().take(128).copied().collect();
+            MembersEnd { next, upto: 9, differing }.put(out);
         }
-        .put(out),
         16 => vectors(choices).put(out),
         17 => DeltaRequest {
             boot: u64::from(choices.byte()),
