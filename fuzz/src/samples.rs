@@ -29,6 +29,7 @@ use tidings_proto::detection::message::{
     Ack, Beat, Glance, Ping, PingReq, Prints, Rebuttal, put_accusation, put_answer,
 };
 use tidings_proto::dissemination::events::StoredEvent;
+use tidings_proto::dissemination::interest::Interest;
 use tidings_proto::dissemination::pull::Pull;
 use tidings_proto::dissemination::trail::Trail;
 use tidings_proto::io::Path;
@@ -79,6 +80,7 @@ pub fn frames() -> Samples {
             vec![body(|out| Rebuttal { subject: id(1).short(), incarnation: 2, sum: 7 }.put(out))],
         ),
         (kind::COORDINATE, places()),
+        (kind::INTEREST, interests()),
         (kind::HEARTBEATS, heartbeats()),
         (kind::ENTRY, entries()),
         (kind::ENTRY_DELTA, entry_deltas()),
@@ -143,6 +145,10 @@ pub fn accusations() -> Samples {
 }
 
 /// Unit, four components, height, adjustment, error.
+fn interests() -> Samples {
+    vec![body(|out| Interest { keyspace: "kv", key: b"hot", depth: 300 }.put(out))]
+}
+
 pub fn places() -> Samples {
     vec![vec![0; 14], [&[5][..], &[0xff, 0x7f].repeat(6), &[150]].concat()]
 }

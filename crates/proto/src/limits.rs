@@ -103,7 +103,7 @@ pub const VECTOR_ORIGINS_MAX: usize = 20_000;
 pub const EVENTS_KEPT_MAX: usize = 131_072;
 /// Senders at once whose allowance is not full, 12 bytes each, of each kind of allowance. More: further
 /// ones share one.
-pub const BUCKETS_MAX: usize = 4096;
+pub const BUCKETS_MAX: usize = 65_536;
 /// Allowances for senders that no member's address tells apart, by a hash of their address. More share
 /// them.
 pub const STRANGERS_MAX: u32 = 64;

@@ -114,7 +114,9 @@ fn rounds_are_not_in_step() {
 }
 
 /// F17, O8: one member in a hundred has a tenth of a processor and drowns. Nobody healthy is evicted,
-/// and when the drowned have found out that they are wrong, packets are at most twice those at rest.
+/// and when the drowned have found out that they are wrong, fewer hear of their doubts. Whom they doubt does, and
+/// says that it lives: to leave that out as well cost 1.6 of the packets at rest instead of 2.5, and false deaths
+/// at 30 % loss.
 #[test]
 fn the_starved_evict_nobody() {
     let n = 300;
@@ -137,8 +139,8 @@ fn the_starved_evict_nobody() {
         bytes / rest
     );
     assert_eq!(evicted.count(), 0);
-    assert!(first <= 4.0 * before && drowned <= 2.0 * before, "{first} {drowned} {before}");
-    assert!(bytes <= 3.5 * rest, "{bytes} {rest}");
+    assert!(first <= 4.5 * before && drowned <= 3.0 * before, "{first} {drowned} {before}");
+    assert!(bytes <= 4.0 * rest, "{bytes} {rest}");
 }
 
 /// Ten rumours in a packet, five packets a second to each of three peers, twice each: so much can be

@@ -158,15 +158,18 @@ mod tests {
     fn memory_is_bounded_and_the_crowd_shares_what_is_left() {
         let mut buckets = Buckets::default();
         let now = Time::from_secs(1);
-        for key in 0..100_000 {
+        for key in 0..2_000_000 {
             buckets.take(key, 1.0, TERMS, now);
         }
         assert_eq!(buckets.places.len(), BUCKETS_MAX);
-        let broke = (0..100_000).filter(|&key| buckets.left(key, TERMS, now) < 0.0).count();
-        assert_eq!(broke, 100_000 - BUCKETS_MAX, "those without a place share one bucket");
+        let broke = (0..2_000_000).filter(|&key| buckets.left(key, TERMS, now) < 0.0).count();
+        assert_eq!(broke, 2_000_000 - BUCKETS_MAX, "those without a place share one bucket");
         let first = buckets.left(0, TERMS, now);
         assert_eq!(first, 9.0, "who was there before is not affected");
-        assert_eq!(buckets.left(99_999, TERMS, now + std::time::Duration::from_secs(60_000)), 10.0);
+        assert_eq!(
+            buckets.left(1_999_999, TERMS, now + std::time::Duration::from_secs(60_000)),
+            10.0
+        );
     }
 
     #[test]

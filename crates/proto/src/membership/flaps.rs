@@ -7,25 +7,8 @@ use std::time::Duration;
 use crate::base::time::Time;
 use crate::limits::FLAPPERS_MAX;
 
-/// What happened to a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flap {
-    /// It came back, as another process or from a verdict, or at another address.
-    Return,
-    /// It was doubted, and answered.
-    Refutation,
-}
-
-impl Flap {
-    /// As RFC 2439, where routes that change count half of those that go (4.4.3).
-    fn penalty(self) -> f32 {
-        match self {
-            Flap::Return => 1.0,
-            Flap::Refutation => 0.5,
-        }
-    }
-}
-
+/// What one return counts for. A refuted doubt counts for nothing: it may be the doubter's fault, or a liar's.
+const RETURN: f32 = 1.0;
 /// From here on a member is suppressed: the third return within a half-life, and no second one,
 /// whenever they come.
 const SUPPRESS: f32 = 2.0;
@@ -58,8 +41,9 @@ pub struct Flaps {
 }
 
 impl Flaps {
-    /// Whether the member is suppressed by that, and was not before. A half-life of zero: nobody is.
-    pub fn add(&mut self, name: u64, flap: Flap, half_life: Duration, now: Time) -> bool {
+    /// It came back, as another process or from a verdict, or at another address. Whether the member is
+    /// suppressed by that, and was not before. A half-life of zero: nobody is.
+    pub fn add(&mut self, name: u64, half_life: Duration, now: Time) -> bool {
         if half_life.is_zero() {
             return false;
         }
@@ -68,8 +52,8 @@ impl Flaps {
         }
         let none = Penalty { level: 0.0, at: now, suppressed: false };
         let penalty = self.penalties.entry(name).or_insert(none);
-        let level = (penalty.level(half_life, now) + flap.penalty()).min(CEILING);
-        let was = penalty.suppressed && level - flap.penalty() >= REUSE;
+        let level = (penalty.level(half_life, now) + RETURN).min(CEILING);
+        let was = penalty.suppressed && level - RETURN >= REUSE;
         *penalty = Penalty { level, at: now, suppressed: was || level >= SUPPRESS };
         penalty.suppressed && !was
     }
@@ -114,9 +98,9 @@ mod tests {
     fn three_returns_in_half_an_hour_are_suppressed_and_two_are_not() {
         for second in 0..=30 {
             let mut flaps = Flaps::default();
-            assert!(!flaps.add(7, Flap::Return, HALF_LIFE, at(0)));
-            assert!(!flaps.add(7, Flap::Return, HALF_LIFE, at(second) + Duration::from_secs(1)));
-            assert!(flaps.add(7, Flap::Return, HALF_LIFE, at(30)), "second after {second} min");
+            assert!(!flaps.add(7, HALF_LIFE, at(0)));
+            assert!(!flaps.add(7, HALF_LIFE, at(second) + Duration::from_secs(1)));
+            assert!(flaps.add(7, HALF_LIFE, at(30)), "second after {second} min");
             assert!(flaps.is_suppressed(7, HALF_LIFE, at(30)));
             assert!(!flaps.is_suppressed(8, HALF_LIFE, at(30)));
         }
@@ -125,7 +109,7 @@ mod tests {
     #[test]
     fn it_is_over_after_two_half_lives_at_most_and_forgotten_later() {
         let mut flaps = Flaps::default();
-        (0..100).for_each(|_| _ = flaps.add(7, Flap::Return, HALF_LIFE, at(0)));
+        (0..100).for_each(|_| _ = flaps.add(7, HALF_LIFE, at(0)));
         assert!(flaps.fade(HALF_LIFE, at(59)).is_empty());
         assert!(flaps.is_suppressed(7, HALF_LIFE, at(59)));
         assert_eq!(flaps.fade(HALF_LIFE, at(61)), [7]);
@@ -138,11 +122,11 @@ mod tests {
     fn memory_is_bounded_and_none_are_damped_without_a_half_life() {
         let mut flaps = Flaps::default();
         for name in 0..FLAPPERS_MAX as u64 + 10 {
-            flaps.add(name, Flap::Refutation, HALF_LIFE, at(0));
+            flaps.add(name, HALF_LIFE, at(0));
         }
         assert_eq!(flaps.penalties.len(), FLAPPERS_MAX);
         let mut off = Flaps::default();
-        assert!((0..9).all(|_| !off.add(1, Flap::Return, Duration::ZERO, at(0))));
+        assert!((0..9).all(|_| !off.add(1, Duration::ZERO, at(0))));
         assert!(off.is_empty());
     }
 
@@ -151,10 +135,9 @@ mod tests {
         #[test]
         fn rest_ends_it(gaps in proptest::collection::vec(0u64..4000, 1..60)) {
             let (mut flaps, mut now) = (Flaps::default(), Time::from_secs(1));
-            for (n, gap) in gaps.into_iter().enumerate() {
+            for gap in gaps {
                 now += Duration::from_secs(gap);
-                let flap = if n % 3 == 0 { Flap::Refutation } else { Flap::Return };
-                let began = flaps.add(1, flap, HALF_LIFE, now);
+                let began = flaps.add(1, HALF_LIFE, now);
                 prop_assert!(!began || flaps.is_suppressed(1, HALF_LIFE, now));
             }
             prop_assert!(!flaps.is_suppressed(1, HALF_LIFE, now + HALF_LIFE * 2 + Duration::from_secs(1)));

@@ -7,7 +7,7 @@ use crate::dissemination::queue::Topic;
 use crate::flow::buckets::{Buckets, Terms};
 use crate::io::{Alarm, MemberChange, Outbox};
 use crate::membership::facts::Facts;
-use crate::membership::flaps::{Flap, Flaps};
+use crate::membership::flaps::Flaps;
 use crate::membership::table::{ME, Slot, name_hash};
 
 /// One change of a suppressed member is told in so many probe periods, and one doubt.
@@ -21,10 +21,10 @@ pub(super) struct Flapping {
 }
 
 impl Node {
-    pub(super) fn flapped(&mut self, slot: Slot, flap: Flap, now: Time, out: &mut Outbox) {
+    pub(super) fn flapped(&mut self, slot: Slot, now: Time, out: &mut Outbox) {
         self.stats.flaps += 1;
         let name = name_hash(&self.table.facts(slot).name);
-        if self.flapping.flaps.add(name, flap, self.config.flap_half_life, now) {
+        if self.flapping.flaps.add(name, self.config.flap_half_life, now) {
             self.stats.flaps_suppressed += 1;
             let name = self.table.facts(slot).name.to_string();
             self.alarm(Alarm::Flapping { name }, now, out);

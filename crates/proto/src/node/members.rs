@@ -24,7 +24,6 @@ use crate::limits::{
     FACTS_BYTES_MAX, FORGOTTEN_MAX, MEMBERS_MAX, NAME_BYTES_MAX, NAMESAKES_MAX, SEEDS_MAX, TAGS_MAX,
 };
 use crate::membership::facts::Facts;
-use crate::membership::flaps::Flap;
 use crate::membership::names::holds_against;
 use crate::membership::record::{
     Accusers, Cause, Precedence, Record, RecordHead, Standing, put_record, record_checksum,
@@ -159,7 +158,7 @@ impl Node {
             self.remember_on_disk(slot, true);
             self.contest_name(slot, now, out);
             if replacing && via != Via::Joining {
-                self.flapped(slot, Flap::Return, now.mono, out);
+                self.flapped(slot, now.mono, out);
             }
         }
         if self.tells_of_newcomer(via) && self.may_tell_of(slot, Topic::Member, now.mono) {
@@ -264,13 +263,11 @@ impl Node {
         let doubted = self.suspicions.get(slot).is_some();
         let another =
             facts.as_deref().is_some_and(|new| is_another_start(self.table.facts(slot), new));
-        let flap = match precedence.standing {
-            Standing::Alive if !was.live || was.leaving || another => Some(Flap::Return),
-            standing => (standing == Standing::Alive && doubted).then_some(Flap::Refutation),
-        };
-        // What a member that stays says of itself is no flap.
-        let calmly = flap.is_some() || !is_live || was.leaving;
-        if precedence.standing == Standing::Alive && doubted {
+        let alive = precedence.standing == Standing::Alive;
+        let returns = alive && (!was.live || was.leaving || another);
+        // That a process which is known lives ends doubt: everybody hears of it at once.
+        let calmly = !is_live || was.leaving || another;
+        if alive && doubted {
             self.stats.refutations_seen += 1;
             self.alive(slot, now.mono);
             self.end_suspicion(slot, "refuted", now.mono, out);
@@ -299,10 +296,10 @@ impl Node {
         if is_live && (renewed || !was.live) {
             self.contest_name(slot, now, out);
         }
-        if let Some(flap) = flap {
-            self.flapped(slot, flap, now.mono, out);
+        if returns {
+            self.flapped(slot, now.mono, out);
         }
-        let rebutted = precedence.standing == Standing::Alive && !renewed;
+        let rebutted = alive && !renewed;
         if !rebutted {
             self.queue.remove(Topic::Member, u64::from(slot) | REBUTTAL_KEY);
         }

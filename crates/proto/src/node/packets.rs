@@ -660,9 +660,6 @@ impl Node {
     pub(super) fn put_buddy(&self, id: NodeId, out: &mut Vec<u8>) {
         let Some(slot) = self.slot_of(id) else { return };
         if let Some(s) = self.suspicions.get(slot) {
-            if self.is_kept_doubt(&s.accusers) {
-                return;
-            }
             put_accusation(out, id, s.incarnation, &s.accusers);
         } else if self.table.standing(slot) == Standing::Failed {
             put_verdict(out, id, self.table.incarnation(slot), &Accusers::default(), 0);
