@@ -933,7 +933,7 @@ fn a_session_without_an_end_is_broken_off() {
     });
     let page = |next: u64| {
         from_peer(|out| {
-            MembersEnd { next: Some(next), upto: next, differing: vec![0xff; 128] }.put(out)
+            MembersEnd { next: Some(next), upto: next, differing: vec![0xff; 128] }.put(out);
         })
     };
     let (id, _) = rig.requests.pop().expect("a join is asked for");
